@@ -1,0 +1,145 @@
+# mbus: a pub/sub toolkit for the shell, wire-compatible with go-micro.
+#
+#	make			builds ./mbus
+#	make install		PREFIX=/usr/local DESTDIR=
+#	make uninstall
+#	make demo		installs what the build needs, builds, and shows one event
+#	make check		installs what the tests need and runs all of them
+#	make check-long		what takes longer: soak, fuzzing, valgrind
+#	make unit, make fuzz	the unit tests alone; a minute of each fuzz target
+#	make deps, check-deps	install what building, testing needs (Debian packages)
+#	make go-programs	the go-micro programs of the tests
+#	make help		all targets
+#
+# Knobs, on the command line of make:
+#
+# Define V=1 to see the commands.
+# Define SANITIZE=address,undefined to build (and check) with sanitizers; such a
+# build lives in a build folder of its own.
+# Define BUILTIN="http mdns null" to link those backends into the binary, and
+# MODULES="null" to build those as shared objects that are loaded when chosen.
+# Define WITHOUT="null" to leave backends out.
+# Define CC, CFLAGS, LDFLAGS as usual.
+
+PREFIX = /usr/local
+DESTDIR =
+CC = gcc
+CFLAGS = -O2 -g
+VERSION = 0.1.0
+
+# One word a backend; its sources are the lines below.
+BUILTIN = http mdns
+MODULES = null
+WITHOUT =
+
+SRC_http = $(wildcard backends/http/*.c)
+SRC_null = backends/null.c
+SRC_mdns = $(wildcard backends/registry/mdns*.c)
+
+# Libraries: LIBS_x goes to the link of whatever backend x is part of.
+LIBS_mdns = -lz
+
+# Debian packages, for `make deps`: what every build needs, then by backend.
+DEPS = gcc libc6-dev
+DEPS_mdns = zlib1g-dev
+
+# ---- nothing to set below this line ----
+
+SANITIZE =
+comma := ,
+B := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+
+in := $(filter-out $(WITHOUT),$(BUILTIN))
+mod := $(filter-out $(WITHOUT) $(in),$(MODULES))
+
+STD = -std=gnu11 -D_GNU_SOURCE -DMBUS_VERSION='"$(VERSION)"' -I. -I$(B)
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wundef -Wvla -Wformat=2 -Wno-missing-field-initializers $(WERROR)
+HARDEN = -fstack-protector-strong $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) -fPIE
+SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ALL_CFLAGS = $(STD) $(CFLAGS) $(WARN) $(HARDEN) $(SAN) -MMD -MP
+ALL_LDFLAGS = $(SAN) -pie -rdynamic -Wl,-O1,--hash-style=gnu,-z,relro,--as-needed $(LDFLAGS)
+
+src_core = $(wildcard core/*.c)
+src_proto = $(wildcard backends/proto/*.c)
+src_cli = $(wildcard cli/*.c)
+src_in = $(foreach b,$(in),$(SRC_$(b)))
+src_bin = $(src_core) $(src_proto) $(src_cli) $(src_in)
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+# What unit tests and fuzz targets link: everything but main().
+obj_test = $(filter-out $(B)/cli/main.o,$(call obj,$(src_bin)))
+libs = $(sort $(foreach b,$(in),$(LIBS_$(b)))) -ldl
+
+Q = $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1)	$(2)";)
+
+.PHONY: all install uninstall clean help
+all: $(B)/mbus $(mod:%=$(B)/modules/%.so) $(if $(SANITIZE),,mbus)
+
+# ./mbus, for the hand; the binary itself is under build.
+mbus: $(B)/mbus
+	$(Q)ln -sf $(B)/mbus $@
+
+$(B)/mbus: $(call obj,$(src_bin))
+	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(libs)
+
+define module_rule
+$(B)/modules/$(1).so: $$(patsubst %.c,$(B)/pic/%.o,$$(SRC_$(1)))
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@) $$(CC) $$(SAN) -shared -Wl,-z,relro -o $$@ $$^ $$(LIBS_$(1)) $$(LDFLAGS)
+endef
+$(foreach m,$(mod),$(eval $(call module_rule,$(m))))
+
+# core/ keeps its symbols visible, for the modules; all else is hidden.
+$(B)/core/%.o: core/%.c $(B)/config.h Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(CC) $(ALL_CFLAGS) -c -o $@ $<
+$(B)/pic/%.o: %.c $(B)/config.h Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$< (module)) $(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -DMBUS_MODULE -c -o $@ $<
+$(B)/%.o: %.c $(B)/config.h Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(CC) $(ALL_CFLAGS) -fvisibility=hidden -c -o $@ $<
+
+# Which modules this build has: read by core/backend.c. Rewritten only when the
+# answer changes.
+$(B)/config.h: FORCE
+	@mkdir -p $(@D)
+	@echo '#define BUILT_MODULES $(mod:%="%",)' > $@.tmp; \
+	 if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+.PHONY: FORCE
+FORCE:
+
+# ---- installing ----
+
+bin = $(DESTDIR)$(PREFIX)/bin
+lib = $(DESTDIR)$(PREFIX)/lib/mbus
+share = $(DESTDIR)$(PREFIX)/share
+man = $(wildcard man/*.[1-9])
+man_path = $(share)/man/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
+# Where each shell looks for completions/FILE.
+completions = $(notdir $(wildcard completions/mbus.bash completions/_mbus completions/mbus.fish))
+path_mbus.bash = $(share)/bash-completion/completions/mbus
+path__mbus = $(share)/zsh/site-functions/_mbus
+path_mbus.fish = $(share)/fish/vendor_completions.d/mbus.fish
+
+install: all
+	install -D $(B)/mbus $(bin)/mbus
+	$(foreach m,$(mod),install -D -m 644 $(B)/modules/$(m).so $(lib)/$(m).so && ):
+	$(foreach m,$(man),install -D -m 644 $(m) $(call man_path,$(m)) && ):
+	$(foreach c,$(completions),install -D -m 644 completions/$(c) $(path_$(c)) && ):
+
+uninstall:
+	rm -f $(bin)/mbus $(foreach m,$(man),$(call man_path,$(m)))
+	rm -f $(foreach c,$(completions),$(path_$(c))) $(mod:%=$(lib)/%.so)
+	if [ -d $(lib) ]; then rmdir --ignore-fail-on-non-empty $(lib); fi
+
+help:
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
+
+include tests/check.mk
+
+clean:
+	rm -rf build build-* mbus
+
+-include $(shell find build* -name '*.d' 2>/dev/null)

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of cli/ have in common: a command, the options every command
+ * has, and what is made of them.
+ *
+ * HOW TO ADD A COMMAND
+ *	1. cli/cmd_NAME.c: an args struct that begins with struct common_args,
+ *	   a table of options (cli/opt.h), run(), and last `const struct command
+ *	   cmd_NAME`.
+ *	2. its name below and in the table of cli/main.c.
+ *	3. man/mbus-NAME.1; tests/bats/docs.bats compares it with the table.
+ *
+ * main() has read the options and the environment before run() is called, has
+ * set log_level, and ignores SIGPIPE (write(2) then says EPIPE; a child that is
+ * started must get SIG_DFL back).
+ */
+#ifndef MBUS_CLI_CLI_H
+#define MBUS_CLI_CLI_H
+
+#include "cli/opt.h"
+#include "core/broker.h"
+#include "core/log.h"
+#include "core/registry.h"
+
+struct command {
+	const char *name;
+	const char *summary;		/* one line of `mbus --help` */
+	const char *synopsis;		/* "[OPTION...] [TOPIC] [BODY|-]"; a '\n' begins
+					 * another form */
+	const char *words;		/* what the first operand can be: "list|get"; NULL:
+					 * anything (for completion only) */
+	const struct opt *opts;		/* its own; the common ones come by themselves */
+	size_t args_size;
+	const char *notes;		/* lines before the examples in --help; may be NULL */
+	const char *examples;		/* lines, indented by two; comments as "  # ..." */
+	/* Returns the exit status. -1: err says why; main prints it as
+	 * "mbus: NAME: ..." and exits with its kind's status. */
+	int (*run)(void *args, int noperands, char **operands, struct error *);
+};
+
+extern const struct command cmd_pub, cmd_sub, cmd_registry;
+extern const struct command *const command_table[];	/* ends with NULL */
+const struct command *command_find(const char *name);
+/* `mbus help`, `mbus NAME --help`; NULL: mbus itself. */
+void command_help(struct buf *, const struct command *);
+/* What `mbus` alone says. */
+void command_usage(struct buf *);
+
+enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+/* The first member of every command's args. */
+struct common_args {
+	const char *broker, *address;
+	const char *registry, *registry_address;
+	uint64_t register_ttl_ms, register_interval_ms;
+	uint64_t connect_timeout_ms;
+	struct opt_list xopts;		/* "name=value", as given */
+	int color;			/* enum color; ask common_color() */
+	int log_level;			/* enum log_level; main has set the global one */
+	bool help, version;
+	/* Made of xopts by common_resolve(). */
+	struct broker_xopt *xpairs;
+	size_t nxpairs;
+	bool xlist;			/* -X list: main answers it */
+};
+
+extern const struct opt common_opts[];
+
+/* Options of mbus itself, before a command's name. */
+struct top_args {
+	struct common_args common;
+	bool list, json;
+	const char *completion;		/* the shell's name */
+};
+extern const struct opt top_opts[];
+
+/* Defaults, then the environment; -1: a variable's value is bad. */
+int common_defaults(struct common_args *, struct error *);
+/* Splits the -X options at '=', sets the global log_level. main calls it;
+ * broker_new() and registry_new() check the names. */
+int common_resolve(struct common_args *, struct error *);
+/* Frees what common_resolve() and opt_parse() allocated. */
+void common_release(struct common_args *);
+
+/* The broker the user chose, with the registry it needs. opts: the caller has
+ * filled timeout_ms, window_*, notify and notify_arg; the rest is filled here.
+ * NULL: err says why. Ends by common_close(). */
+struct broker *common_open(const struct common_args *, struct loop *, struct broker_options *opts,
+	struct error *);
+/* Disconnects, frees the broker, then the registry in opts. NULL is allowed. */
+void common_close(struct broker *, struct broker_options *opts);
+/* The registry alone, for `mbus registry`; registry_free() ends it. */
+struct registry *common_registry(const struct common_args *, struct loop *, struct error *);
+
+/* Colour on this descriptor? --color, else NO_COLOR, TERM and whether it is a
+ * terminal. */
+bool common_color(const struct common_args *, int fd);
+
+/* Writes all of it to stdout. A reader that has gone is no error. */
+int stdout_write(const struct buf *, struct error *);
+
+/* `mbus --list`, and what -X list prints. */
+void list_backends(struct buf *, bool json);
+int list_xopts(struct buf *, const struct common_args *, struct error *);
+
+/* For the shells' completion: what the last of these words (those behind "mbus")
+ * may become, one a line, with a TAB and a description behind it. The line
+ * ":file" stands for the names of files. */
+void complete_words(struct buf *, int nwords, char **words);
+/* The completion script of "bash", "zsh" or "fish"; p NULL: no such shell. */
+struct bytes completion_script(const char *shell);
+
+#endif

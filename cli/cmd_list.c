@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `mbus --list`: every broker and registry by name, whether it can be used here
+ * and if not why, and what it can do. It loads each module, so that what it
+ * says was tried and not guessed. Also what `-X list` prints.
+ */
+#include <string.h>
+
+#include "cli/cli.h"
+#include "core/json.h"
+#include "core/text.h"
+
+enum { WIDTH = 78 };
+
+/* What the capabilities are called: to programs, and to people. */
+static const struct {
+	enum broker_caps cap;
+	const char *word, *text;
+} caps[] = {
+	{ BROKER_REGISTRY, "registry", "peers found through a registry" },
+	{ BROKER_GROUP, "group", "groups" },
+	{ BROKER_ACK, "ack", "acknowledgements" },
+	{ BROKER_AUDIENCE, "audience", "--wait" },
+	{ BROKER_KEY, "key", "keys" },
+	{ BROKER_NULL_BODY, "null-body", "null bodies" },
+	{ BROKER_NULL_HEADER, "null-header", "null header values" },
+	{ BROKER_REPEAT_HEADER, "repeat-header", "repeated headers" },
+	{ BROKER_BINARY_HEADER, "binary-header", "binary headers" },
+	{ BROKER_BINARY_TOPIC, "binary-topic", "binary topics" },
+	{ BROKER_NO_NETWORK, "no-network", "no network" },
+};
+
+/* One backend, as far as both lists need it. */
+struct found {
+	const char *what;		/* "broker", "registry" */
+	const struct backend *row;
+	bool usable;
+	bool has_caps;
+	unsigned caps;
+	const char *address;
+	const struct broker_option *options;
+	struct error why;		/* when it is not usable */
+};
+
+/* To people, and to programs. */
+static const struct {
+	const char *text, *word;
+} state_name[] = {
+	[BACKEND_BUILTIN] = { "built in", "builtin" },
+	[BACKEND_MODULE] = { "module", "module" },
+	[BACKEND_NOT_BUILT] = { "not built", "not-built" },
+};
+
+static struct found
+look_up_broker(const struct backend *row)
+{
+	struct found f = { .what = "broker", .row = row, .has_caps = true };
+	const struct broker_ops *ops = broker_find(row->name, &f.why);
+
+	if (ops) {
+		f.usable = true;
+		f.caps = ops->caps;
+		f.address = ops->default_address;
+		f.options = ops->options;
+	}
+	return f;
+}
+
+static struct found
+look_up_registry(const struct backend *row)
+{
+	struct found f = { .what = "registry", .row = row };
+	const struct registry_ops *ops = registry_find(row->name, &f.why);
+
+	if (ops) {
+		f.usable = true;
+		f.address = ops->default_address;
+		f.options = ops->options;
+	}
+	return f;
+}
+
+/* ---- as text ---- */
+
+static void
+text_caps(struct buf *out, unsigned has)
+{
+	/* Headers are what every broker carries: the contract has no bit for it. */
+	static const char lead[] = "            can: headers";
+	size_t at = sizeof lead - 1;
+
+	buf_add_str(out, lead);
+	for (size_t i = 0; i < sizeof caps / sizeof *caps; i++) {
+		size_t n = strlen(caps[i].text) + 2;
+
+		if (!(has & caps[i].cap))
+			continue;
+		if (at + n > WIDTH) {
+			buf_addf(out, ",\n%17s%s", "", caps[i].text);
+			at = 17 + n - 2;
+		} else {
+			buf_addf(out, ", %s", caps[i].text);
+			at += n;
+		}
+	}
+	buf_add_ch(out, '\n');
+}
+
+static void
+text_backend(struct buf *out, const struct found *f)
+{
+	buf_addf(out, "  %-10s%s\n", f->row->name, f->row->summary);
+	if (!f->usable) {
+		buf_addf(out, "            %s: %s\n", "cannot be used", f->why.text);
+		return;
+	}
+	buf_addf(out, "            %s", state_name[backend_state(f->row)].text);
+	if (f->row->package)
+		buf_addf(out, " (package %s)", f->row->package);
+	if (f->address)
+		buf_addf(out, ", default address %s", f->address);
+	buf_add_ch(out, '\n');
+	if (f->has_caps)
+		text_caps(out, f->caps);
+}
+
+/* ---- as JSON ---- */
+
+static void
+json_member(struct buf *out, const char *name, const char *value)
+{
+	buf_addf(out, ",\"%s\":", name);
+	if (!value)
+		buf_add_str(out, "null");
+	else if (utf8_valid(value, strlen(value)))
+		json_add_string(out, bytes_str(value));
+	else			/* a path in what dlerror() said */
+		json_add_go_string(out, bytes_str(value));
+}
+
+static void
+json_caps(struct buf *out, unsigned has)
+{
+	buf_add_str(out, ",\"caps\":[\"header\"");
+	for (size_t i = 0; i < sizeof caps / sizeof *caps; i++)
+		if (has & caps[i].cap)
+			buf_addf(out, ",\"%s\"", caps[i].word);
+	buf_add_ch(out, ']');
+}
+
+static void
+json_options(struct buf *out, const struct broker_option *o)
+{
+	const char *comma = "";
+
+	buf_add_str(out, ",\"options\":[");
+	for (; o && o->name; o++, comma = ",") {
+		buf_addf(out, "%s{\"name\":\"%s\"", comma, o->name);
+		json_member(out, "arg", o->arg);
+		json_member(out, "default", o->value);
+		json_member(out, "help", o->help);
+		buf_add_ch(out, '}');
+	}
+	buf_add_ch(out, ']');
+}
+
+static void
+json_backend(struct buf *out, const struct found *f)
+{
+	buf_addf(out, "{\"v\":1,\"type\":\"%s\"", f->what);
+	json_member(out, "name", f->row->name);
+	json_member(out, "summary", f->row->summary);
+	json_member(out, "state", state_name[backend_state(f->row)].word);
+	buf_addf(out, ",\"usable\":%s", f->usable ? "true" : "false");
+	json_member(out, "why", f->usable ? NULL : f->why.text);
+	json_member(out, "package", f->row->package);
+	json_member(out, "address", f->address);
+	if (f->usable && f->has_caps)
+		json_caps(out, f->caps);
+	if (f->usable)
+		json_options(out, f->options);
+	buf_add_str(out, "}\n");
+}
+
+void
+list_backends(struct buf *out, bool json)
+{
+	void (*add)(struct buf *, const struct found *) = json ? json_backend : text_backend;
+	struct found f;
+
+	if (!json)
+		buf_add_str(out, "Brokers (-B):\n");
+	for (const struct backend *row = broker_table; row->name; row++) {
+		f = look_up_broker(row);
+		add(out, &f);
+	}
+	if (!json)
+		buf_add_str(out, "\nRegistries (--registry):\n");
+	for (const struct backend *row = registry_table; row->name; row++) {
+		f = look_up_registry(row);
+		add(out, &f);
+	}
+}
+
+/* ---- -X list ---- */
+
+static void
+add_options(struct buf *out, const char *prefix, const struct broker_option *o)
+{
+	if (!o || !o->name)
+		buf_add_str(out, "  (none)\n");
+	for (; o && o->name; o++) {
+		buf_addf(out, "  %s%s%s=%s", prefix, *prefix ? "." : "", o->name,
+			o->arg ? o->arg : "VALUE");
+		if (o->value)
+			buf_addf(out, " (default %s)", o->value);
+		buf_addf(out, "\n      %s\n", o->help ? o->help : "");
+	}
+}
+
+int
+list_xopts(struct buf *out, const struct common_args *c, struct error *err)
+{
+	const struct broker_ops *broker = broker_find(c->broker, err);
+	const struct registry_ops *registry;
+
+	if (!broker)
+		return -1;
+	buf_addf(out, "-X options of the %s broker:\n", broker->name);
+	add_options(out, "", broker->options);
+	if (!(broker->caps & BROKER_REGISTRY))
+		return 0;
+	registry = registry_find(c->registry, err);
+	if (!registry)
+		return -1;
+	buf_addf(out, "\n-X options of the %s registry:\n", registry->name);
+	add_options(out, registry->name, registry->options);
+	return 0;
+}

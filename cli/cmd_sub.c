@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mbus sub: prints events.
+ *
+ * The story of an event: the broker calls sub_event(), which formats it into the
+ * output buffer; the buffer is written when 64 KiB are in it or nothing more is
+ * ready to be read; what has been written is acknowledged, a whole batch in one
+ * call, by the task sub_settle(), which runs outside of the broker's callbacks.
+ * That task is also the one place that decides whether the run is over.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/format.h"
+#include "cli/interrupt.h"
+#include "cli/output.h"
+
+enum {
+	SUB_PENDING_MAX = 256 * 1024,	/* more unwritten output: reading is paused */
+	SUB_DRAIN_MS = 1000,		/* for a reader that is slow, when the run ends */
+	SUB_MARKS = 8
+};
+
+struct sub_args {
+	struct common_args common;
+	struct opt_list topics;
+	const char *group, *ready;
+	uint64_t count, timeout_ms, max_body;
+	int ready_fd;
+	bool json, body, raw;
+};
+
+/* Once this much of the output is written, the events up to this number are. */
+struct sub_mark {
+	uint64_t position, event;
+};
+
+struct sub {
+	const struct sub_args *args;
+	struct loop *loop;
+	struct broker *broker;
+	struct broker_options opts;
+	struct output out;
+	struct formatter format;
+	uint64_t printed;		/* events formatted */
+	uint64_t last, acked;		/* their last number; the last acknowledged */
+	struct sub_mark marks[SUB_MARKS];
+	unsigned nmarks;
+	size_t ntopics, nlive;
+	bool ending;			/* no more events are taken */
+	bool paused, listening;
+	enum error_kind kind;		/* what it ends with */
+	struct interrupt interrupt;
+	struct loop_task settle;
+	struct loop_idle idle;
+	struct loop_timer deadline, drain;
+	pid_t ready_pid;
+};
+
+/* ---- output and acknowledgement ---- */
+
+static void
+sub_end(struct sub *s, enum error_kind kind)
+{
+	s->kind = error_graver(s->kind, kind);
+	s->ending = true;
+	loop_defer(s->loop, &s->settle);
+}
+
+static void
+sub_fail(struct sub *s, const struct error *err)
+{
+	if (!s->ending)
+		log_error("%s", err->text);
+	sub_end(s, err->kind);
+}
+
+/* Writes what is there and remembers up to which event that is. */
+static void
+sub_flush(struct sub *s)
+{
+	if (!output_pending(&s->out) || s->out.over)
+		return;
+	if (!s->nmarks || s->marks[s->nmarks - 1].event != s->last) {
+		/* With a reader so slow, less exactly: the newest two become one. */
+		if (s->nmarks == SUB_MARKS)
+			s->nmarks--;
+		s->marks[s->nmarks++] =
+			(struct sub_mark){ output_position(&s->out), s->last };
+	}
+	output_flush(&s->out);
+}
+
+static void
+sub_ack(struct sub *s)
+{
+	unsigned n = 0;
+
+	while (n < s->nmarks && s->marks[n].position <= s->out.written)
+		n++;
+	if (!n)
+		return;
+	broker_ack(s->broker, s->acked + 1, s->marks[n - 1].event, true);
+	s->acked = s->marks[n - 1].event;
+	s->nmarks -= n;
+	memmove(s->marks, s->marks + n, s->nmarks * sizeof *s->marks);
+}
+
+static void
+sub_pause(struct sub *s, bool on)
+{
+	if (s->paused != on && s->listening) {
+		s->paused = on;
+		broker_pause(s->broker, on);
+	}
+}
+
+static void
+sub_settle(struct loop_task *t)
+{
+	struct sub *s = t->arg;
+
+	if (s->ending)
+		sub_flush(s);
+	sub_ack(s);
+	if (s->out.over && !s->ending) {
+		if (s->out.error.kind)
+			log_error("%s", s->out.error.text);
+		sub_end(s, s->out.error.kind);
+	}
+	if (s->ending && (s->out.over || !output_pending(&s->out)))
+		loop_stop(s->loop);
+	else if (s->ending || output_pending(&s->out) > SUB_PENDING_MAX)
+		sub_pause(s, true);
+	else if (!output_pending(&s->out))
+		sub_pause(s, false);
+}
+
+static void
+sub_progress(struct output *o)
+{
+	struct sub *s = o->arg;
+
+	loop_defer(s->loop, &s->settle);
+}
+
+static void
+sub_idle(struct loop_idle *h)
+{
+	sub_flush(h->arg);
+}
+
+static enum handled
+sub_event(struct subscription *sub, const struct event *ev, void *arg)
+{
+	struct sub *s = arg;
+
+	(void)sub;
+	if (s->ending)
+		return EVENT_DROPPED;
+	format_add(&s->format, &s->out.buf, ev, ++s->printed);
+	s->last = ev->number;
+	if (output_pending(&s->out) >= OUTPUT_BATCH) {
+		sub_flush(s);
+		if (output_pending(&s->out) > SUB_PENDING_MAX)
+			loop_defer(s->loop, &s->settle);
+	}
+	if (s->printed == s->args->count)
+		sub_end(s, ERR_NONE);
+	return EVENT_TAKEN;
+}
+
+/* ---- being ready ---- */
+
+extern char **environ;
+
+static int
+sub_spawn(struct sub *s)
+{
+	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)s->args->ready, NULL };
+	posix_spawnattr_t attr;
+	sigset_t none, pipe;
+	int e;
+
+	/* The child gets back what main() and the loop took: no signal blocked,
+	 * SIGPIPE not ignored. */
+	sigemptyset(&none);
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &pipe);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	e = posix_spawn(&s->ready_pid, "/bin/sh", NULL, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	return e;
+}
+
+static void
+sub_reap(int signo, void *arg)
+{
+	struct sub *s = arg;
+	int status;
+
+	(void)signo;
+	if (s->ready_pid <= 0 || waitpid(s->ready_pid, &status, WNOHANG) != s->ready_pid)
+		return;
+	s->ready_pid = 0;
+	if (WIFSIGNALED(status))
+		log_warn("--ready: the command was ended by signal %d", WTERMSIG(status));
+	else if (WEXITSTATUS(status))
+		log_warn("--ready: the command's exit status is %d", WEXITSTATUS(status));
+}
+
+static void
+sub_banner(struct sub *s)
+{
+	const char *address = broker_address(s->broker);
+	struct buf names = BUF_INIT;
+
+	for (size_t i = 0; i < s->args->topics.n; i++) {
+		if (i)
+			buf_add_str(&names, ", ");
+		buf_add_str(&names, s->args->topics.v[i]);
+	}
+	log_verbose("subscribed to %s%s%s (%s%s%s)", buf_cstr(&names),
+		s->args->group ? ", group " : "", s->args->group ? s->args->group : "",
+		s->broker->ops->name, address ? " " : "", address ? address : "");
+	buf_release(&names);
+}
+
+/* Every subscription is live: say so to whoever waits for it. */
+static void
+sub_ready(struct sub *s)
+{
+	int fd = s->args->ready_fd, e;
+
+	if (log_level >= LOG_VERBOSE)
+		sub_banner(s);
+	if (fd >= 0) {
+		if (write(fd, "ready\n", 6) < 0)
+			log_warn("--ready-fd %d: %s", fd, strerror(errno));
+		if (fd > STDERR_FILENO)
+			close(fd);
+	}
+	if (s->args->ready) {
+		e = sub_spawn(s);
+		if (e)
+			log_warn("--ready: cannot run /bin/sh: %s", strerror(e));
+	}
+}
+
+static void
+sub_subscribed(struct subscription *sub, const struct error *err, void *arg)
+{
+	struct sub *s = arg;
+	struct error e;
+
+	if (err) {
+		e = *err;
+		error_prefix(&e, "%.*s", BYTES_FMT(sub->topic));
+		sub_fail(s, &e);
+	} else if (++s->nlive == s->ntopics && !s->ending) {
+		sub_ready(s);
+	}
+}
+
+/* ---- the run ---- */
+
+static void
+sub_connected(struct broker *b, const struct error *err, void *arg)
+{
+	const struct subscribe_options opts = { .group = ((struct sub *)arg)->args->group };
+	struct sub *s = arg;
+	struct error e;
+
+	if (err) {
+		sub_fail(s, err);
+		return;
+	}
+	s->listening = true;
+	for (size_t i = 0; i < s->ntopics && !s->ending; i++) {
+		const char *topic = s->args->topics.v[i];
+
+		if (!broker_subscribe(b, bytes_str(topic), &opts, sub_event, sub_subscribed, s,
+		    &e)) {
+			error_prefix(&e, "%s", topic);
+			sub_fail(s, &e);
+		}
+	}
+}
+
+static void
+sub_failed(struct broker *b, const struct error *err, void *arg)
+{
+	(void)b;
+	sub_fail(arg, err);
+}
+
+static const struct broker_notify sub_notify = {
+	.connected = sub_connected,
+	.failed = sub_failed,
+};
+
+/* No event is taken any more, but what was taken should still come out; a
+ * reader that does not read cannot keep the program for ever. */
+static void
+sub_hurry(struct sub *s, enum error_kind kind)
+{
+	loop_timer_set(s->loop, &s->drain, SUB_DRAIN_MS);
+	sub_end(s, kind);
+}
+
+static void
+sub_drained(struct loop_timer *t)
+{
+	struct sub *s = t->arg;
+
+	loop_stop(s->loop);
+}
+
+static void
+sub_deadline(struct loop_timer *t)
+{
+	struct sub *s = t->arg;
+	uint64_t count = s->args->count;
+
+	if (s->nlive < s->ntopics)
+		log_error("timed out before the subscription was live");
+	else if (!s->printed)
+		log_error("timed out: no event");
+	else if (count)
+		log_error("timed out: %llu of %llu events", (unsigned long long)s->printed,
+			(unsigned long long)count);
+	sub_hurry(s, count || !s->printed ? ERR_TIMEOUT : ERR_NONE);
+}
+
+static void
+sub_interrupted(struct interrupt *i)
+{
+	sub_hurry(i->arg, ERR_NONE);
+}
+
+/* 0 when the run went its way, whatever came of it: s->kind says. */
+static int
+sub_loop(struct sub *s, struct error *err)
+{
+	const struct sub_args *a = s->args;
+
+	s->interrupt = (struct interrupt){ .fn = sub_interrupted, .arg = s };
+	s->out.progress = sub_progress;
+	s->out.arg = s;
+	if (interrupt_watch(&s->interrupt, s->loop, err) < 0 ||
+	    (a->ready && loop_signal(s->loop, SIGCHLD, sub_reap, s, err) < 0) ||
+	    output_open(&s->out, s->loop, STDOUT_FILENO, "stdout", err) < 0)
+		return -1;
+	s->opts.notify = &sub_notify;
+	s->opts.notify_arg = s;
+	s->broker = common_open(&a->common, s->loop, &s->opts, err);
+	if (!s->broker)
+		return -1;
+	s->format.broker = s->broker->ops->name;
+	s->format.terminal = isatty(STDOUT_FILENO);
+	s->format.color = common_color(&a->common, STDOUT_FILENO);
+	if (a->timeout_ms)
+		loop_timer_set(s->loop, &s->deadline, a->timeout_ms);
+	if (broker_connect(s->broker, err) < 0)
+		return -1;
+	loop_run(s->loop);
+	return 0;
+}
+
+static void
+sub_close(struct sub *s)
+{
+	if (s->printed > s->acked && output_pending(&s->out) && !s->out.over)
+		log_warn("stdout is full: %zu bytes were not written", output_pending(&s->out));
+	common_close(s->broker, &s->opts);
+	output_close(&s->out);
+	loop_idle_del(s->loop, &s->idle);
+	loop_task_cancel(&s->settle);
+	loop_free(s->loop);
+}
+
+static int
+sub_check(struct sub_args *a, int noperands, char **operands, struct error *err)
+{
+	size_t n = a->topics.n;
+
+	if (a->json + a->body + a->raw > 1)
+		return error_set(err, ERR_USAGE, "only one of --json, --body, --raw");
+	if (noperands) {
+		a->topics.v = xrealloc(a->topics.v,
+			(n + (size_t)noperands) * sizeof *a->topics.v);
+		for (int i = 0; i < noperands; i++)
+			a->topics.v[n++] = operands[i];
+		a->topics.n = n;
+	}
+	if (!n)
+		return error_set(err, ERR_USAGE, "which topic?");
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(a->topics.v[i], a->topics.v[j]) == 0)
+				return error_set(err, ERR_USAGE, "topic %s is given twice",
+					a->topics.v[i]);
+	if (a->ready_fd > STDERR_FILENO)
+		fcntl(a->ready_fd, F_SETFD, FD_CLOEXEC);
+	return 0;
+}
+
+static int
+sub_run(void *args, int noperands, char **operands, struct error *err)
+{
+	struct sub_args *a = args;
+	struct sub s = { .args = a };
+	enum error_kind kind;
+	int r;
+
+	if (sub_check(a, noperands, operands, err) < 0)
+		return -1;
+	s.ntopics = a->topics.n;
+	s.format.format = a->json ? &format_json : a->body ? &format_body :
+		a->raw ? &format_raw : &format_text;
+	s.format.max_body = a->max_body;
+	s.loop = loop_new(err);
+	if (!s.loop)
+		return -1;
+	s.settle = (struct loop_task){ .fn = sub_settle, .arg = &s };
+	s.idle = (struct loop_idle){ .fn = sub_idle, .arg = &s };
+	s.deadline = (struct loop_timer){ .fn = sub_deadline, .arg = &s };
+	s.drain = (struct loop_timer){ .fn = sub_drained, .arg = &s };
+	loop_idle_add(s.loop, &s.idle);
+	r = sub_loop(&s, err);
+	kind = s.kind;
+	sub_close(&s);
+	if (r < 0)
+		return -1;
+	/* Interrupted with a task unfinished, the shell is to see a signal. */
+	if (s.interrupt.signo && a->count && s.printed < a->count && !kind)
+		interrupt_die(s.interrupt.signo);
+	return error_exit_status(kind);
+}
+
+#define A struct sub_args
+
+static const struct opt sub_opts[] = {
+	{ "topic", 't', OPT_LIST(A, topics), .arg = "TOPIC", .group = "What",
+		.help = "subscribe to TOPIC, as the operands do; may be repeated" },
+	{ "group", 'g', OPT_STR(A, group), .arg = "NAME", .aliases = "G queue",
+		.help = "share the events with the other members of group NAME (go-micro's "
+			"queue): each event goes to one of them" },
+	{ "count", 'c', OPT_NUM(A, count), .arg = "N", .aliases = "C", .min = 1,
+		.group = "When to end",
+		.help = "after N events" },
+	{ "timeout", 'W', OPT_DUR(A, timeout_ms), .arg = "DUR", .min = 1,
+		.help = "after this time, whatever has come: status 124 if no event or fewer "
+			"than -c asked for were printed" },
+	{ "json", 'J', OPT_FLAG(A, json), .group = "Output (one of)",
+		.help = "one line of JSON an event, which pub -J reads" },
+	{ "body", 0, OPT_FLAG(A, body), .help = "the body and a newline" },
+	{ "raw", 0, OPT_FLAG(A, raw), .help = "the bytes of the body, and nothing else" },
+	{ "max-body", 0, OPT_SIZE(A, max_body), .arg = "SIZE", .def = "4096", .flags = OPT_ALL,
+		.help = "show so much of a body in the default output; all shows all" },
+	{ "ready", 0, OPT_STR(A, ready), .arg = "CMD", .group = "Being live",
+		.help = "run CMD by /bin/sh once every subscription is live" },
+	{ "ready-fd", 0, OPT_FD(A, ready_fd), .arg = "FD",
+		.help = "write the line \"ready\" to this descriptor then, and close it" },
+	{ NULL }
+};
+
+const struct command cmd_sub = {
+	.name = "sub",
+	.summary = "print the events of topics",
+	.synopsis = "[OPTION...] TOPIC...",
+	.opts = sub_opts,
+	.args_size = sizeof(struct sub_args),
+	.notes = "Ends by -c, -W, a signal, or when the reader of its output has gone.",
+	.examples = "  mbus sub orders\n"
+		"  mbus sub -J orders > orders.jsonl\n"
+		"  mbus sub --body -c 1 -W 5 replies --ready 'mbus pub requests ping'\n",
+	.run = sub_run,
+};

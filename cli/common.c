@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The options every command has, and what is made of them: a broker with its
+ * registry, or a registry alone.
+ */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define C struct common_args
+
+const struct opt common_opts[] = {
+	{ "broker", 'B', OPT_STR(C, broker), .arg = "NAME", .def = "http",
+		.env = "MICRO_BROKER", .complete = "broker", .group = "Broker and registry",
+		.help = "kind of broker; mbus --list shows all" },
+	{ "address", 'b', OPT_STR(C, address), .arg = "ADDR", .env = "MICRO_BROKER_ADDRESS",
+		.aliases = "broker-address",
+		.help = "address of the broker; over http the one sub listens on" },
+	{ "registry", 0, OPT_STR(C, registry), .arg = "NAME", .def = "mdns",
+		.env = "MICRO_REGISTRY", .complete = "registry",
+		.help = "kind of registry, where the broker uses one" },
+	{ "registry-address", 0, OPT_STR(C, registry_address), .arg = "ADDR",
+		.env = "MICRO_REGISTRY_ADDRESS", .help = "address of the registry" },
+	{ "register-ttl", 0, OPT_DUR(C, register_ttl_ms), .arg = "DUR",
+		.env = "MICRO_REGISTER_TTL",
+		.help = "accepted as in go-micro; a subscription keeps its 60s" },
+	{ "register-interval", 0, OPT_DUR(C, register_interval_ms), .arg = "DUR",
+		.env = "MICRO_REGISTER_INTERVAL",
+		.help = "accepted as in go-micro; a subscription keeps its 30s" },
+	{ "connect-timeout", 0, OPT_DUR(C, connect_timeout_ms), .arg = "DUR", .def = "5s",
+		.min = 1, .help = "give up connecting after this time" },
+	{ "", 'X', OPT_LIST(C, xopts), .arg = "NAME=VALUE", .complete = "xopt",
+		.help = "an option of the broker or, as REGISTRY.NAME=VALUE, of the registry; "
+			"-X list shows them" },
+	{ "quiet", 'q', OPT_SET(C, log_level, LOG_QUIET), .group = "Messages and help",
+		.help = "nothing on stderr: the exit status says it all" },
+	{ "verbose", 'v', OPT_SET(C, log_level, LOG_VERBOSE),
+		.help = "say on stderr what is going on" },
+	{ "debug", 0, OPT_SET(C, log_level, LOG_DEBUG), .help = "say more than that" },
+	{ "color", 0, OPT_CHOICE(C, color), .arg = "WHEN", .choices = "auto|always|never",
+		.def = "auto",
+		.help = "colour: auto, always or never; auto heeds NO_COLOR" },
+	{ "help", 'h', OPT_FLAG(C, help), .flags = OPT_STOP, .help = "show this, and end" },
+	{ "version", 'V', OPT_FLAG(C, version), .flags = OPT_STOP,
+		.help = "show the version, and end" },
+	{ NULL }
+};
+
+int
+common_defaults(struct common_args *c, struct error *err)
+{
+	c->log_level = LOG_WARN;
+	return opt_defaults(common_opts, c, err);
+}
+
+int
+common_resolve(struct common_args *c, struct error *err)
+{
+	log_level = (enum log_level)c->log_level;
+	if (c->xopts.n)
+		c->xpairs = xcalloc(c->xopts.n, sizeof *c->xpairs);
+	for (size_t i = 0; i < c->xopts.n; i++) {
+		const char *x = c->xopts.v[i], *eq = strchr(x, '=');
+
+		if (strcmp(x, "list") == 0) {
+			c->xlist = true;
+			continue;
+		}
+		if (!eq || eq == x)
+			return error_set(err, ERR_USAGE,
+				"-X %.60s: write NAME=VALUE (-X list shows the names)", x);
+		c->xpairs[c->nxpairs].name = xmemdup0(x, (size_t)(eq - x));
+		c->xpairs[c->nxpairs++].value = eq + 1;
+	}
+	return 0;
+}
+
+void
+common_release(struct common_args *c)
+{
+	for (size_t i = 0; i < c->nxpairs; i++)
+		free((char *)c->xpairs[i].name);
+	free(c->xpairs);
+	opt_release(common_opts, c);
+	c->xpairs = NULL;
+	c->nxpairs = 0;
+}
+
+static struct registry *
+open_registry(const struct common_args *c, struct loop *loop, struct error *err)
+{
+	const struct registry_options opts = {
+		.address = c->registry_address,
+		.xopts = c->xpairs,
+		.nxopts = c->nxpairs,
+	};
+
+	return registry_new(c->registry, loop, &opts, err);
+}
+
+/* registry_new() leaves what might be a broker's to the broker. Without a
+ * broker that would swallow a mistake. */
+struct registry *
+common_registry(const struct common_args *c, struct loop *loop, struct error *err)
+{
+	size_t n = strlen(c->registry);
+
+	for (size_t i = 0; i < c->nxpairs; i++) {
+		const char *name = c->xpairs[i].name;
+
+		if (strncmp(name, c->registry, n) != 0 || name[n] != '.') {
+			error_set(err, ERR_USAGE, "-X %.60s: not an option of the registry; they "
+				"begin with %s. (-X list shows them)", name, c->registry);
+			return NULL;
+		}
+	}
+	return open_registry(c, loop, err);
+}
+
+struct broker *
+common_open(const struct common_args *c, struct loop *loop, struct broker_options *opts,
+	struct error *err)
+{
+	const struct broker_ops *ops = broker_find(c->broker, err);
+	struct broker *b;
+
+	if (!ops)
+		return NULL;
+	opts->address = c->address;
+	opts->xopts = c->xpairs;
+	opts->nxopts = c->nxpairs;
+	opts->connect_timeout_ms = c->connect_timeout_ms > UINT32_MAX ? UINT32_MAX :
+		(unsigned)c->connect_timeout_ms;
+	opts->registry = NULL;
+	if (ops->caps & BROKER_REGISTRY) {
+		opts->registry = open_registry(c, loop, err);
+		if (!opts->registry)
+			return NULL;
+	}
+	b = broker_new(c->broker, loop, opts, err);
+	if (!b) {
+		registry_free(opts->registry);
+		opts->registry = NULL;
+	}
+	return b;
+}
+
+void
+common_close(struct broker *b, struct broker_options *opts)
+{
+	broker_free(b);		/* disconnects */
+	registry_free(opts->registry);
+	opts->registry = NULL;
+}
+
+bool
+common_color(const struct common_args *c, int fd)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (c->color != COLOR_AUTO)
+		return c->color == COLOR_ALWAYS;
+	if ((no && *no) || !term || strcmp(term, "dumb") == 0)
+		return false;
+	return isatty(fd);
+}
+
+int
+stdout_write(const struct buf *b, struct error *err)
+{
+	const char *p = buf_data(b);
+	size_t n = buf_len(b);
+
+	while (n) {
+		ssize_t w = write(STDOUT_FILENO, p, n);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0 && errno == EPIPE)
+			return 0;
+		if (w < 0)
+			return error_sys(err, ERR_LOCAL_IO, "stdout");
+		p += w;
+		n -= (size_t)w;
+	}
+	return 0;
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads events from lines of JSON: see event_json.h. One pass over the line,
+ * nothing copied but escaped strings (in place); unknown fields are skipped.
+ *
+ * What cannot be taken exactly is an error, never a near miss: a lone surrogate
+ * or invalid UTF-8 stands for no bytes, a body that is there twice has no one
+ * meaning.
+ */
+#include "cli/event_json.h"
+
+#include <stdlib.h>
+
+#include "core/text.h"
+
+/* Each may come once, under whichever of its names. */
+enum seen { SEEN_V = 1, SEEN_TOPIC = 2, SEEN_KEY = 4, SEEN_BODY = 8, SEEN_HEADERS = 16 };
+
+struct field {
+	const char *name;
+	enum seen seen;
+	int (*read)(struct event_json *, const struct field *, enum json_token, struct error *);
+};
+
+static int
+bad_json(const struct event_json *e, struct error *err)
+{
+	return error_set(err, ERR_USAGE, "not JSON: %s (%zu)",
+		e->scan.error ? e->scan.error : "syntax error", e->scan.at);
+}
+
+static int
+bad_value(const struct event_json *e, const char *what, enum json_token t, const char *want,
+	struct error *err)
+{
+	if (t == JSON_ERROR)
+		return bad_json(e, err);
+	return error_set(err, ERR_USAGE, "%s: %s", what, want);
+}
+
+static int
+hex4(const char *p)
+{
+	unsigned char b[2];
+
+	return hex_decode((char *)b, p, 4) ? b[0] << 8 | b[1] : -1;
+}
+
+/* Does an escape stand for half a character? The text is valid JSON. */
+static bool
+lone_surrogate(struct bytes t)
+{
+	const char *p = t.p, *end = t.p + t.n;
+
+	while ((p = memchr(p, '\\', (size_t)(end - p))) && end - p >= 2) {
+		int c;
+
+		if (p[1] != 'u' || end - p < 6) {
+			p += 2;
+			continue;
+		}
+		c = hex4(p + 2);
+		p += 6;
+		if (c < 0xd800 || c > 0xdfff)
+			continue;
+		if (c > 0xdbff || end - p < 6 || p[0] != '\\' || p[1] != 'u')
+			return true;
+		c = hex4(p + 2);
+		if (c < 0xdc00 || c > 0xdfff)
+			return true;
+		p += 6;
+	}
+	return false;
+}
+
+/* The bytes of the string or key that was just read. */
+static int
+take_string(struct event_json *e, const char *what, struct bytes *out, struct error *err)
+{
+	struct bytes t = e->scan.text;
+
+	if (!utf8_valid(t.p, t.n))
+		return error_set(err, ERR_USAGE, "%s: invalid UTF-8", what);
+	if (e->scan.escaped) {
+		if (lone_surrogate(t))
+			return error_set(err, ERR_USAGE, "%s: half a surrogate pair", what);
+		t = json_unescape(&e->scan, &e->scratch);
+	}
+	*out = t;
+	return 0;
+}
+
+static int
+take_base64(struct event_json *e, const char *what, struct bytes *out, struct error *err)
+{
+	struct bytes t;
+	size_t len;
+
+	if (take_string(e, what, &t, err) < 0)
+		return -1;
+	if (!base64_decode((char *)t.p, &len, t.p, t.n))
+		return error_set(err, ERR_USAGE, "%s: invalid base64 (%zu)", what, len);
+	*out = bytes_of(t.p, len);
+	return 0;
+}
+
+static bool
+is_base64(const struct field *f)
+{
+	size_t n = strlen(f->name);
+
+	return (n > 4 && strcmp(f->name + n - 4, "_b64") == 0) || strcmp(f->name, "Data") == 0;
+}
+
+/* A field that is a string or a base64 string, as its name says. */
+static int
+read_bytes(struct event_json *e, const struct field *f, enum json_token t, struct bytes *out,
+	struct error *err)
+{
+	if (t != JSON_STRING)
+		return bad_value(e, f->name, t, "not a string", err);
+	if (is_base64(f))
+		return take_base64(e, f->name, out, err);
+	return take_string(e, f->name, out, err);
+}
+
+static int
+read_version(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	if (t != JSON_NUMBER)
+		return bad_value(e, f->name, t, "not a number", err);
+	if (!bytes_eq(e->scan.text, BYTES("1")))
+		return error_set(err, ERR_USAGE, "v: version %.*s of the event lines; "
+			"only version 1 is known here", e->scan.text.n > 20 ? 20 :
+			(int)e->scan.text.n, e->scan.text.p);
+	return 0;
+}
+
+static int
+read_topic(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	return read_bytes(e, f, t, &e->topic, err);
+}
+
+/* kcat writes null where there is no key. */
+static int
+read_key(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	return t == JSON_NULL ? 0 : read_bytes(e, f, t, &e->msg.key, err);
+}
+
+static int
+read_body(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	return t == JSON_NULL ? 0 : read_bytes(e, f, t, &e->msg.body, err);
+}
+
+/* The value's own text, as it stands in the line, is the body. */
+static int
+read_body_text(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	const char *from, *to;
+
+	(void)f;
+	switch (t) {
+	case JSON_STRING:
+		from = e->scan.text.p - 1;
+		to = from + e->scan.text.n + 2;
+		break;
+	case JSON_NUMBER:
+		from = e->scan.text.p;
+		to = from + e->scan.text.n;
+		break;
+	case JSON_OBJECT:
+	case JSON_ARRAY:
+		from = e->scan.p;
+		while (*from != (t == JSON_OBJECT ? '{' : '['))
+			from--;
+		if (!json_skip(&e->scan, t))
+			return bad_json(e, err);
+		to = e->scan.p;
+		while (to[-1] != (t == JSON_OBJECT ? '}' : ']'))
+			to--;
+		break;
+	case JSON_TRUE:
+		e->msg.body = BYTES("true");
+		return 0;
+	case JSON_FALSE:
+		e->msg.body = BYTES("false");
+		return 0;
+	case JSON_NULL:
+		e->msg.body = BYTES("null");
+		return 0;
+	default:
+		return bad_json(e, err);
+	}
+	e->msg.body = bytes_of(from, (size_t)(to - from));
+	return 0;
+}
+
+/* kcat -J and mosquitto %j have a string here, kcat null for a null message,
+ * mosquitto's %J the body itself where it is JSON. */
+static int
+read_payload(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	if (t == JSON_NULL || t == JSON_STRING)
+		return read_body(e, f, t, err);
+	return read_body_text(e, f, t, err);
+}
+
+/* ---- headers ---- */
+
+static void
+add_header(struct event_json *e, struct bytes name, struct bytes value)
+{
+	if (e->nheaders == e->cap) {
+		e->cap = e->cap ? 2 * e->cap : 16;
+		e->headers = xrealloc(e->headers, e->cap * sizeof *e->headers);
+	}
+	e->headers[e->nheaders++] = (struct header){ name, value };
+}
+
+static const char not_a_value[] = "a value is no string, null or {\"b64\":\"...\"}";
+
+/* A string, null (p NULL) or {"b64":"..."}. */
+static int
+read_value(struct event_json *e, const char *what, enum json_token t, struct bytes *out,
+	struct error *err)
+{
+	*out = bytes_of(NULL, 0);
+	if (t == JSON_NULL)
+		return 0;
+	if (t == JSON_STRING)
+		return take_string(e, what, out, err);
+	if (t != JSON_OBJECT)
+		return bad_value(e, what, t, not_a_value, err);
+	t = json_next(&e->scan);
+	if (t != JSON_KEY || !bytes_eq(e->scan.text, BYTES("b64")))
+		return bad_value(e, what, t, not_a_value, err);
+	t = json_next(&e->scan);
+	if (t != JSON_STRING)
+		return bad_value(e, what, t, "b64: not a string", err);
+	if (take_base64(e, what, out, err) < 0)
+		return -1;
+	t = json_next(&e->scan);
+	return t == JSON_OBJECT_END ? 0 : bad_value(e, what, t, not_a_value, err);
+}
+
+/* {"name":value,...}, where an array of values is a name that repeats. */
+static int
+read_header_object(struct event_json *e, const char *what, struct error *err)
+{
+	enum json_token t;
+
+	while ((t = json_next(&e->scan)) == JSON_KEY) {
+		struct bytes name, value;
+
+		if (take_string(e, what, &name, err) < 0)
+			return -1;
+		t = json_next(&e->scan);
+		if (t != JSON_ARRAY) {
+			if (read_value(e, what, t, &value, err) < 0)
+				return -1;
+			add_header(e, name, value);
+			continue;
+		}
+		while ((t = json_next(&e->scan)) != JSON_ARRAY_END) {
+			if (read_value(e, what, t, &value, err) < 0)
+				return -1;
+			add_header(e, name, value);
+		}
+	}
+	return t == JSON_OBJECT_END ? 0 : bad_json(e, err);
+}
+
+/* [[name,value],...], or kcat's ["name","value",...]. */
+static int
+read_header_array(struct event_json *e, const char *what, struct error *err)
+{
+	enum json_token t;
+
+	while ((t = json_next(&e->scan)) != JSON_ARRAY_END) {
+		bool pair = t == JSON_ARRAY;
+		struct bytes name, value;
+
+		if (pair)
+			t = json_next(&e->scan);
+		if (read_value(e, what, t, &name, err) < 0)
+			return -1;
+		if (!name.p)
+			return error_set(err, ERR_USAGE, "%s: a name is null", what);
+		t = json_next(&e->scan);
+		if (t == JSON_ARRAY_END)
+			return error_set(err, ERR_USAGE, "%s: a name without a value", what);
+		if (read_value(e, what, t, &value, err) < 0)
+			return -1;
+		add_header(e, name, value);
+		if (!pair)
+			continue;
+		t = json_next(&e->scan);
+		if (t != JSON_ARRAY_END)
+			return bad_value(e, what, t, "not a pair of name and value", err);
+	}
+	return 0;
+}
+
+static int
+read_headers(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	if (t == JSON_NULL)
+		return 0;
+	if (t == JSON_OBJECT)
+		return read_header_object(e, f->name, err);
+	if (t == JSON_ARRAY)
+		return read_header_array(e, f->name, err);
+	return bad_value(e, f->name, t, "neither an object nor an array", err);
+}
+
+/* ---- the line ---- */
+
+static const struct field fields[] = {
+	{ "v", SEEN_V, read_version },
+	{ "topic", SEEN_TOPIC, read_topic },
+	{ "topic_b64", SEEN_TOPIC, read_topic },
+	{ "headers", SEEN_HEADERS, read_headers },
+	{ "key", SEEN_KEY, read_key },
+	{ "key_b64", SEEN_KEY, read_key },
+	{ "body", SEEN_BODY, read_body },
+	{ "body_b64", SEEN_BODY, read_body },
+	{ "body_json", SEEN_BODY, read_body_text },
+	{ "payload", SEEN_BODY, read_payload },		/* kcat, mosquitto */
+	{ "Subject", SEEN_TOPIC, read_topic },		/* nats */
+	{ "Header", SEEN_HEADERS, read_headers },
+	{ "Data", SEEN_BODY, read_body },
+};
+
+static const struct field *
+find_field(struct bytes name)
+{
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+		if (fields[i].name[0] == (name.n ? *name.p : 0) &&
+		    bytes_eq(bytes_str(fields[i].name), name))
+			return &fields[i];
+	return NULL;
+}
+
+void
+event_json_init(struct event_json *e)
+{
+	memset(e, 0, offsetof(struct event_json, scan));
+}
+
+void
+event_json_release(struct event_json *e)
+{
+	free(e->headers);
+	buf_release(&e->scratch);
+	event_json_init(e);
+}
+
+static int
+read_fields(struct event_json *e, struct error *err)
+{
+	enum json_token t;
+
+	while ((t = json_next(&e->scan)) == JSON_KEY) {
+		const struct field *f;
+		struct bytes name;
+
+		if (take_string(e, "a field's name", &name, err) < 0)
+			return -1;
+		f = find_field(name);
+		t = json_next(&e->scan);
+		if (!f) {
+			if (t == JSON_ERROR || !json_skip(&e->scan, t))
+				return bad_json(e, err);
+			continue;
+		}
+		if (e->seen & f->seen)
+			return error_set(err, ERR_USAGE, "%s: given twice", f->name);
+		e->seen |= f->seen;
+		if (f->read(e, f, t, err) < 0)
+			return -1;
+	}
+	return t == JSON_OBJECT_END ? 0 : bad_json(e, err);
+}
+
+int
+event_json_read(struct event_json *e, char *p, size_t n, struct error *err)
+{
+	enum json_token t;
+
+	e->seen = 0;
+	e->nheaders = 0;
+	e->topic = bytes_of(NULL, 0);
+	memset(&e->msg, 0, sizeof e->msg);
+	json_scan_init(&e->scan, p, n);
+	t = json_next(&e->scan);
+	if (t == JSON_ERROR)
+		return bad_json(e, err);
+	if (t != JSON_OBJECT)
+		return error_set(err, ERR_USAGE, "not a JSON object");
+	if (read_fields(e, err) < 0)
+		return -1;
+	if (json_next(&e->scan) != JSON_END)
+		return bad_json(e, err);
+	if (!(e->seen & SEEN_BODY))
+		return error_set(err, ERR_USAGE, "body: missing");
+	e->msg.headers = e->headers;
+	e->msg.nheaders = e->nheaders;
+	return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How `mbus sub` shows events: one struct format each, in a table. A format
+ * appends one event to a buffer; it borrows everything, keeps nothing and, once
+ * its buffers have grown, allocates nothing.
+ *
+ * HOW TO ADD A FORMAT: a file with its struct format last, its name below, and
+ * the option that chooses it in cli/cmd_sub.c.
+ */
+#ifndef MBUS_CLI_FORMAT_H
+#define MBUS_CLI_FORMAT_H
+
+#include "core/buf.h"
+#include "core/message.h"
+
+/* A time stamp whose date and time are written once a second. */
+struct format_stamp {
+	int64_t second;
+	char text[sizeof "2026-11-21T06:55:30."];
+	bool set;
+};
+
+/* What a format is told, and what it keeps from one event to the next. */
+struct formatter {
+	const struct format *format;
+	const char *broker;		/* for the metadata */
+	bool color;
+	bool terminal;			/* control characters are neutralised */
+	uint64_t max_body;		/* bytes of a body that are shown; UINT64_MAX: all */
+	/* From here on private; zeroed at first. */
+	struct format_stamp stamp;
+};
+
+struct format {
+	const char *name;
+	/* n: the event's number, from 1. */
+	void (*add)(struct formatter *, struct buf *, const struct event *, uint64_t n);
+};
+
+extern const struct format format_text;	/* for people */
+extern const struct format format_json;	/* one line of JSON */
+extern const struct format format_body;	/* the body and a newline */
+extern const struct format format_raw;	/* the body, and nothing else */
+
+static inline void
+format_add(struct formatter *f, struct buf *out, const struct event *ev, uint64_t n)
+{
+	f->format->add(f, out, ev, n);
+}
+
+/* "2026-11-21T06:55:30.618709Z"; digits: 6, or 3 for milliseconds. */
+void format_add_time(struct format_stamp *, struct buf *, int64_t time_us, unsigned digits);
+
+#endif

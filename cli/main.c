@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mbus: finds the command, reads its options, runs it, says once what went
+ * wrong, and turns that into the exit status.
+ *
+ * It starts fast because it does little: no locale, no stdio, no library but
+ * what the chosen backend needs (and that only when it is opened).
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "core/nearest.h"
+
+/* A descriptor of 0...2 that is closed would be given to the next socket, and
+ * "mbus sub >&-" would write events into it. In its place goes one that fails
+ * in the same way: reading from stdin, writing to stdout say EBADF. */
+static void
+hold_standard_fds(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+			_exit(6);
+}
+
+static int
+failed(const struct error *err)
+{
+	log_error("%s", err->text);
+	return error_exit_status(err->kind);
+}
+
+/* What was asked for is in out: prints it. */
+static int
+print(struct buf *out)
+{
+	struct error err = ERROR_INIT;
+	int status = stdout_write(out, &err) < 0 ? failed(&err) : 0;
+
+	buf_release(out);
+	return status;
+}
+
+static int
+print_help(const struct command *cmd)
+{
+	struct buf out = BUF_INIT;
+
+	command_help(&out, cmd);
+	return print(&out);
+}
+
+static int
+print_version(void)
+{
+	struct buf out = BUF_INIT;
+
+	buf_add_str(&out, "mbus " MBUS_VERSION "\n");
+	return print(&out);
+}
+
+static int
+print_list(bool json)
+{
+	struct buf out = BUF_INIT;
+
+	list_backends(&out, json);
+	return print(&out);
+}
+
+static int
+print_xopts(const struct common_args *c)
+{
+	struct error err = ERROR_INIT;
+	struct buf out = BUF_INIT;
+
+	if (list_xopts(&out, c, &err) < 0) {
+		buf_release(&out);
+		return failed(&err);
+	}
+	return print(&out);
+}
+
+static int
+print_completion(const char *shell)
+{
+	struct bytes text = completion_script(shell);
+	struct error err = ERROR_INIT;
+	struct buf out = BUF_INIT;
+
+	if (!text.p) {
+		error_set(&err, ERR_USAGE, "--completion: '%.60s' is none of bash, zsh, fish", shell);
+		return failed(&err);
+	}
+	buf_add_bytes(&out, text);
+	return print(&out);
+}
+
+static int
+complete(int nwords, char **words)
+{
+	struct buf out = BUF_INIT;
+
+	log_level = LOG_QUIET;
+	complete_words(&out, nwords, words);
+	return print(&out);
+}
+
+static int
+unknown_command(const char *name)
+{
+	struct error err = ERROR_INIT;
+	const char *near = NULL;
+	struct buf names = BUF_INIT;
+	unsigned best = 3;
+
+	for (const struct command *const *c = command_table; *c; c++) {
+		size_t n = strlen((*c)->name);
+		/* "publish", "subscribe" */
+		unsigned d = strncmp(name, (*c)->name, n) == 0 ? 0 :
+			edit_distance(name, (*c)->name);
+
+		if (d < best && d < n) {
+			best = d;
+			near = (*c)->name;
+		}
+		buf_addf(&names, "%s%s", c == command_table ? "" : ", ", (*c)->name);
+	}
+	if (near)
+		error_set(&err, ERR_USAGE, "unknown command '%.60s'; did you mean %s? "
+			"(commands: %s)", name, near, buf_cstr(&names));
+	else
+		error_set(&err, ERR_USAGE, "unknown command '%.60s' (commands: %s)", name,
+			buf_cstr(&names));
+	buf_release(&names);
+	return failed(&err);
+}
+
+/* Help, version and -X list come before everything that could be wrong in the
+ * environment or in the operands. *status is set when that was the answer. */
+static bool
+answered(const struct command *cmd, const struct common_args *c, int *status)
+{
+	if (c->help)
+		*status = print_help(cmd);
+	else if (c->version)
+		*status = print_version();
+	else
+		return false;
+	return true;
+}
+
+static int
+run(const struct command *cmd, struct common_args *c, int noperands, char **operands)
+{
+	struct error err = ERROR_INIT;
+	int status;
+
+	if (common_resolve(c, &err) < 0)
+		return failed(&err);
+	if (c->xlist)
+		return print_xopts(c);
+	status = cmd->run(c, noperands, operands, &err);
+	return status < 0 ? failed(&err) : status;
+}
+
+/* common: what was given before the command's name, moved from there; env: what
+ * was wrong with the environment. */
+static int
+run_command(const struct command *cmd, struct common_args *common, struct error *env,
+	int argc, char **argv)
+{
+	const struct opt_set set = { cmd->opts, common_opts, cmd->name };
+	struct common_args *args = xcalloc(1, cmd->args_size);
+	struct error err = ERROR_INIT;
+	int noperands, status = 0;
+
+	log_set_command(cmd->name);
+	*args = *common;
+	common->xopts = (struct opt_list){ NULL, 0 };
+	if (opt_defaults(cmd->opts, args, &err) < 0 && !env->kind)
+		*env = err;
+	noperands = opt_parse(&set, args, argc, argv, false, NULL, &err);
+	log_level = (enum log_level)args->log_level;
+	if (noperands < 0)
+		status = failed(&err);
+	else if (answered(cmd, args, &status))
+		;
+	else if (env->kind)
+		status = failed(env);
+	else
+		status = run(cmd, args, noperands, argv);
+	common_release(args);
+	opt_release(cmd->opts, args);
+	free(args);
+	return status;
+}
+
+static const struct opt_set top_set = { top_opts, common_opts, "" };
+
+static int
+help_command(int argc, char **argv)
+{
+	struct error err = ERROR_INIT;
+	struct top_args args = { 0 };
+	int n = opt_parse(&top_set, &args, argc, argv, false, NULL, &err);
+	const struct command *cmd = n > 0 ? command_find(argv[0]) : NULL;
+
+	common_release(&args.common);
+	if (n > 1)
+		n = error_set(&err, ERR_USAGE, "help takes one command, not %d", n);
+	if (n < 0)
+		return failed(&err);
+	return n == 0 || cmd ? print_help(cmd) : unknown_command(argv[0]);
+}
+
+/* `mbus` alone is a question, too, but not one that succeeded. */
+static int
+usage(void)
+{
+	struct buf out = BUF_INIT;
+
+	command_usage(&out);
+	if (log_level > LOG_QUIET && write(STDERR_FILENO, buf_data(&out), buf_len(&out)) < 0)
+		log_level = LOG_QUIET;		/* nobody to tell */
+	buf_release(&out);
+	return 2;
+}
+
+/* No command: `mbus --list`, `mbus -X list`, or nothing that makes sense. */
+static int
+run_top(struct top_args *args, const struct error *env)
+{
+	struct error err = ERROR_INIT;
+
+	if (args->completion)
+		return print_completion(args->completion);
+	if (args->list)
+		return print_list(args->json);
+	if (env->kind)
+		return failed(env);
+	if (common_resolve(&args->common, &err) < 0)
+		return failed(&err);
+	return args->common.xlist ? print_xopts(&args->common) : usage();
+}
+
+static int
+dispatch(struct top_args *args, struct error *env, int argc, char **argv)
+{
+	const struct command *cmd = argc ? command_find(argv[0]) : NULL;
+	struct error err = ERROR_INIT;
+	int status;
+
+	if (argc && !cmd && strcmp(argv[0], "help") != 0)
+		return unknown_command(argv[0]);
+	if (answered(cmd, &args->common, &status))
+		return status;
+	if (!argc)
+		return run_top(args, env);
+	if (args->list || args->json || args->completion) {
+		error_set(&err, ERR_USAGE, "%s belongs to mbus itself, not before a command",
+			args->list ? "--list" : args->json ? "-J" : "--completion");
+		return failed(&err);
+	}
+	if (!cmd)
+		return help_command(argc - 1, argv + 1);
+	return run_command(cmd, &args->common, env, argc - 1, argv + 1);
+}
+
+static int
+start(int argc, char **argv)
+{
+	struct error err = ERROR_INIT, env = ERROR_INIT;
+	struct top_args args = { 0 };
+	int used = 0, n, status;
+
+	common_defaults(&args.common, &env);
+	n = opt_parse(&top_set, &args, argc, argv, true, &used, &err);
+	log_level = (enum log_level)args.common.log_level;
+	status = n < 0 ? failed(&err) : dispatch(&args, &env, argc - used, argv + used);
+	common_release(&args.common);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	hold_standard_fds();
+	signal(SIGPIPE, SIG_IGN);
+	if (argc > 1 && strcmp(argv[1], "--complete") == 0)
+		return complete(argc - 2, argv + 2);
+	return argc > 1 ? start(argc - 1, argv + 1) : start(0, argv);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For people who come from kcat, mosquitto, nats, redis-cli or a typing error:
+ * what they meant, in one line. An option they would read differently must be
+ * refused with a word of help, never taken with another meaning.
+ *
+ * A hint never makes an option work. Rows for options that mbus gets later
+ * simply stop being reached; they are to be removed then.
+ */
+#include "cli/opt.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/nearest.h"
+
+enum when {
+	UNKNOWN,	/* mbus has no such option here */
+	BEHIND_ANY,	/* it takes no value, but a word that is no option follows */
+	BEHIND_QOS,	/* likewise, and the word is 0, 1 or 2 */
+	VALUE_OPTION	/* its value did not fit, and begins with '-' */
+};
+
+struct hint {
+	enum when when;
+	const char *names;		/* separated by blanks; one character: a letter */
+	const char *commands;		/* where it holds; NULL: in every command */
+	const char *text;
+};
+
+static const struct hint hints[] = {
+	/* Options of mbus's with another meaning elsewhere. */
+	{ BEHIND_ANY, "h", "pub sub registry",
+		"is --help here and takes no host: write -b HOST:PORT" },
+	{ BEHIND_ANY, "V", "pub sub registry",
+		"is --version here and takes no value" },
+	{ BEHIND_QOS, "q", NULL,
+		"is --quiet here and takes no QoS (for a topic of that name: -t)" },
+	{ VALUE_OPTION, "-c", NULL,
+		"is --count N here (mosquitto's -c, a kept session, has no counterpart)" },
+	{ VALUE_OPTION, "-C", "sub",
+		"is --count N here (kcat's -C, consume, is what mbus sub does anyway)" },
+
+	/* Where to connect. */
+	{ UNKNOWN, "p port", NULL, "the port is part of the address: -b HOST:PORT" },
+	{ UNKNOWN, "host hostname server bootstrap-server bootstrap-servers brokers broker-list",
+		NULL, "the address is -b HOST:PORT" },
+	{ UNKNOWN, "u", NULL,
+		"the kind of broker is -B NAME and its address -b HOST:PORT (there are no user "
+		"names)" },
+	{ UNKNOWN, "url uri L", NULL,
+		"the kind of broker is -B NAME and its address -b HOST:PORT" },
+	{ UNKNOWN, "username user pw password", NULL, "no broker of this version has users" },
+	{ UNKNOWN, "cafile capath cert key tls-key insecure tls tls-ca tls-cert", NULL,
+		"no broker of this version speaks TLS" },
+	{ UNKNOWN, "i I id client-id", NULL, "there is no client id to set" },
+	{ UNKNOWN, "k keepalive", "sub registry", "there is no keep-alive to set" },
+	{ UNKNOWN, "k", "pub", "an event's key is read from -J ({\"key\":\"...\"})" },
+
+	/* What kcat says by an option, mbus says by a command. */
+	{ UNKNOWN, "P producer", "pub", "mbus pub is the producer already" },
+	{ UNKNOWN, "P producer", "sub", "to publish, use mbus pub" },
+	{ UNKNOWN, "C consumer", "pub", "to receive, use mbus sub" },
+	{ UNKNOWN, "P C L", "", "kcat's -P is mbus pub, its -C is mbus sub" },
+	{ UNKNOWN, "d", NULL, "debug output is --debug, without a letter" },
+
+	/* Input and output. */
+	{ UNKNOWN, "f F format output-format", "sub", "choose the output by -J, --body or --raw" },
+	{ UNKNOWN, "F config", NULL, "there is no configuration file" },
+	{ UNKNOWN, "n null-message", "pub", "an empty event is -m ''" },
+	{ UNKNOWN, "Z null", "pub", "a null event is read from -J ({\"body\":null})" },
+	{ UNKNOWN, "K D delim delimiter 0", NULL, "events are read and written by lines, or by -J" },
+	{ UNKNOWN, "N no-newline", "sub", "--raw prints the bodies with nothing between" },
+	{ UNKNOWN, "T", "pub", "pipe through tee(1)" },
+	{ UNKNOWN, "T filter-out exclude", "sub", "there is no filter; name the topics you want" },
+	{ UNKNOWN, "file", "pub", "a body from a file is -f FILE" },
+	{ UNKNOWN, "data payload", "pub", "the body is -m BODY" },
+	{ UNKNOWN, "headers property", "pub", "a header is -H NAME:VALUE" },
+	{ UNKNOWN, "x exec", "sub", "read events in a loop: mbus sub -J ... | while read -r ev" },
+
+	/* How long, how much. */
+	{ UNKNOWN, "w idle", NULL, "-W DUR bounds the whole run" },
+	{ UNKNOWN, "e E end", "sub", "-c N ends after N events, -W DUR after that time" },
+	{ UNKNOWN, "o offset", "sub", "events are received from now on; there are no offsets" },
+	{ UNKNOWN, "repeat", "pub", "repeat in the shell, or give many lines to -l" },
+	{ UNKNOWN, "qos", NULL, "no broker of this version has a QoS" },
+	{ UNKNOWN, "r retain R", NULL, "no broker of this version retains events" },
+	{ UNKNOWN, "partition", NULL, "no broker of this version has partitions" },
+	{ UNKNOWN, "z S A M Q", NULL, "this option of another tool has no counterpart" },
+};
+
+/* Is the word one of a blank-separated list? '_' counts as '-'. */
+static bool
+in_list(const char *list, const char *word, size_t len)
+{
+	for (const char *p = list;; p++) {
+		size_t n = strcspn(p, " "), i = 0;
+
+		if (n == len) {
+			while (i < n && p[i] == (word[i] == '_' && n > 1 ? '-' : word[i]))
+				i++;
+			if (i == n)
+				return true;
+		}
+		p += n;
+		if (!*p)
+			return false;
+	}
+}
+
+static const char *
+find(const struct opt_set *set, enum when when, const char *name, size_t len)
+{
+	for (size_t i = 0; i < sizeof hints / sizeof *hints; i++) {
+		const struct hint *h = &hints[i];
+
+		if (h->when == when && in_list(h->names, name, len) &&
+		    (!h->commands || in_list(h->commands, set->command, strlen(set->command))))
+			return h->text;
+	}
+	return NULL;
+}
+
+const char *
+opt_hint(const struct opt_set *set, const char *name, size_t len)
+{
+	return find(set, UNKNOWN, name, len);
+}
+
+static bool
+is_qos(const char *s)
+{
+	return s[0] >= '0' && s[0] <= '2' && !s[1];
+}
+
+const char *
+opt_hint_next(const struct opt_set *set, char letter, const char *next, bool attached)
+{
+	const char *hint;
+
+	if (!next || (!attached && next[0] == '-'))
+		return NULL;
+	hint = find(set, BEHIND_ANY, &letter, 1);
+	if (!hint && is_qos(next))
+		hint = find(set, BEHIND_QOS, &letter, 1);
+	return hint;
+}
+
+const char *
+opt_hint_value(const struct opt_set *set, const char *shown, const char *value)
+{
+	return value && value[0] == '-' ? find(set, VALUE_OPTION, shown, strlen(shown)) : NULL;
+}
+
+/* ---- typing errors ---- */
+
+struct nearest {
+	const char *name;		/* what was typed */
+	size_t len;
+	unsigned best;
+	struct bytes is;
+};
+
+static void
+consider(struct nearest *n, const char *name, size_t len)
+{
+	char word[40];
+	unsigned d;
+
+	if (len < 2 || len >= sizeof word)
+		return;
+	memcpy(word, name, len);
+	word[len] = '\0';
+	/* An abbreviation is no typing error, but as good as found. */
+	d = len > n->len && n->len >= 3 && strncmp(word, n->name, n->len) == 0 ? 1 :
+		edit_distance(n->name, word);
+	if (d < n->best) {
+		n->best = d;
+		n->is = bytes_of(name, len);
+	}
+}
+
+static void
+consider_rows(struct nearest *n, const struct opt *rows)
+{
+	for (const struct opt *o = rows; o && o->name; o++) {
+		if (o->flags & OPT_HIDDEN)
+			continue;
+		consider(n, o->name, strlen(o->name));
+		for (const char *p = o->aliases; p && *p;) {
+			size_t len = strcspn(p, " ");
+
+			consider(n, p, len);
+			p += len + (p[len] == ' ');
+		}
+	}
+}
+
+bool
+opt_nearest(const struct opt_set *set, const char *name, size_t len, char *out, size_t size)
+{
+	char typed[40];
+	struct nearest n = { typed, len, len < 6 ? 2 : 3, { NULL, 0 } };
+
+	if (len == 1) {
+		/* -j for -J: only the case is wrong. */
+		char other = (char)(*name ^ 0x20);
+		bool letter = (other >= 'a' && other <= 'z') || (other >= 'A' && other <= 'Z');
+
+		if (!letter || !opt_find_letter(set, other))
+			return false;
+		snprintf(out, size, "-%c", other);
+		return true;
+	}
+	if (len >= sizeof typed)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		typed[i] = name[i] == '_' ? '-' : name[i];
+	typed[len] = '\0';
+	consider_rows(&n, set->own);
+	consider_rows(&n, set->common);
+	if (n.is.p)
+		snprintf(out, size, "--%.*s", BYTES_FMT(n.is));
+	return n.is.p != NULL;
+}

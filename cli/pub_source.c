@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From arguments and input to publications: see pub_source.h. */
+#include "cli/pub_source.h"
+
+#include <stdlib.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "core/json.h"
+#include "core/text.h"
+
+/* Bad lines of input that are told one by one. */
+enum { PUB_BAD_TOLD = 20 };
+
+/* A publication's id: the number of its input, and of the line in it. */
+enum { PUB_LINE_BITS = 44 };
+
+static const char *
+source_name(const struct pub_source *s, size_t i)
+{
+	const char *path = i < s->npaths ? s->paths[i] : NULL;
+
+	return !path || strcmp(path, "-") == 0 ? "stdin" : path;
+}
+
+void
+pub_source_place(const struct pub_source *s, uint64_t id, struct buf *out)
+{
+	const char *name = source_name(s, (size_t)(id >> PUB_LINE_BITS));
+
+	if (s->args->json || s->args->lines)
+		buf_addf(out, "%s:%llu", name,
+			(unsigned long long)(id & ((UINT64_C(1) << PUB_LINE_BITS) - 1)));
+	else if (s->npaths > 1)
+		buf_add_str(out, name);
+	else
+		buf_add_bytes(out, s->topic);
+}
+
+/* ---- headers ---- */
+
+static struct header *
+source_room(struct pub_source *s, size_t n)
+{
+	if (s->cap_changed < n) {
+		s->cap_changed = n + 16;
+		s->changed = xrealloc(s->changed, s->cap_changed * sizeof *s->changed);
+	}
+	return s->changed;
+}
+
+/* -H given with -J: into every event, instead of what it has by that name. */
+static void
+merge_headers(struct pub_source *s, struct message *m)
+{
+	struct header *h = source_room(s, m->nheaders + s->nheaders);
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->nheaders; i++) {
+		size_t j = 0;
+
+		while (j < s->nheaders && !bytes_eq(s->headers[j].name, m->headers[i].name))
+			j++;
+		if (j == s->nheaders)
+			h[n++] = m->headers[i];
+	}
+	for (size_t j = 0; j < s->nheaders; j++)
+		h[n++] = s->headers[j];
+	m->headers = h;
+	m->nheaders = n;
+}
+
+static bool
+is_utf8(struct bytes b)
+{
+	return utf8_valid(b.p, b.n);
+}
+
+static bool
+omits_header(const struct message *m, size_t i, unsigned what)
+{
+	const struct header *h = &m->headers[i];
+
+	if (what == OMIT_NULL)
+		return !h->value.p;
+	if (what == OMIT_BINARY)
+		return !is_utf8(h->name) || !is_utf8(h->value);
+	for (size_t j = 0; j < i; j++)
+		if (bytes_eq(m->headers[j].name, h->name))
+			return true;
+	return false;
+}
+
+/* One field; a null body is sent empty, of a repeated header the first. */
+static void
+omit_field(struct pub_source *s, struct message *m, unsigned what)
+{
+	struct header *h;
+	size_t n = 0;
+
+	if (what == OMIT_KEY) {
+		m->key = bytes_of(NULL, 0);
+		return;
+	}
+	if (what == OMIT_NULL && !m->body.p)
+		m->body = BYTES("");
+	/* In place when the headers are ours already: n never overtakes i. But a
+	 * repeat is looked for in what came before, so that must stay whole. */
+	h = what == OMIT_REPEAT ? xcalloc(m->nheaders + 1, sizeof *h) :
+		source_room(s, m->nheaders);
+	for (size_t i = 0; i < m->nheaders; i++)
+		if (!omits_header(m, i, what))
+			h[n++] = m->headers[i];
+	if (what == OMIT_REPEAT) {
+		memcpy(source_room(s, n), h, n * sizeof *h);
+		free(h);
+	}
+	m->headers = s->changed;
+	m->nheaders = n;
+}
+
+void
+pub_source_omit(struct pub_source *s, const struct broker_ops *ops, struct publication *pub)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} fields[] = {
+		{ "key", OMIT_KEY }, { "null", OMIT_NULL }, { "repeat", OMIT_REPEAT },
+		{ "binary", OMIT_BINARY }, { NULL, 0 }
+	};
+	unsigned may = s->args->omit;
+	const char *field;
+
+	while (may && (field = broker_cannot_carry(ops, pub->topic, &pub->msg))) {
+		size_t f = 0;
+
+		while (fields[f].name && strcmp(fields[f].name, field) != 0)
+			f++;
+		/* Left out once and still there: the broker has the last word. */
+		if (!(may & fields[f].bit))
+			break;
+		may &= ~fields[f].bit;
+		omit_field(s, &pub->msg, fields[f].bit);
+	}
+	s->omitted += may != s->args->omit;
+}
+
+/* ---- one publication ---- */
+
+static void
+source_failed(struct pub_source *s, const struct error *err)
+{
+	s->kind = error_graver(s->kind, err->kind);
+	log_error("%s", err->text);
+}
+
+static void
+bad_line(struct pub_source *s, const struct error *err)
+{
+	s->kind = error_graver(s->kind, err->kind);
+	if (++s->bad <= PUB_BAD_TOLD)
+		log_error("%s:%llu: %s%s", s->in.name, (unsigned long long)s->in.line, err->text,
+			s->bad == PUB_BAD_TOLD ? "; more bad lines are only counted" : "");
+}
+
+static bool
+is_blank(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != ' ' && p[i] != '\t' && p[i] != '\r')
+			return false;
+	return true;
+}
+
+/* false: there is no event in this line. */
+static bool
+take_json(struct pub_source *s, char *p, size_t n, struct publication *pub)
+{
+	struct error err = ERROR_INIT;
+
+	if (is_blank(p, n))
+		return false;
+	if (event_json_read(&s->line, p, n, &err) == 0 && !s->line.topic.p && !s->topic.p)
+		error_set(&err, ERR_USAGE, "topic: missing, and no -t");
+	if (err.kind) {
+		bad_line(s, &err);
+		return false;
+	}
+	pub->topic = s->topic.p ? s->topic : s->line.topic;
+	pub->msg = s->line.msg;
+	if (s->nheaders)
+		merge_headers(s, &pub->msg);
+	return true;
+}
+
+static void
+take_body(struct pub_source *s, struct bytes body, struct publication *pub)
+{
+	pub->topic = s->topic;
+	pub->msg = (struct message){ .headers = s->headers, .nheaders = s->nheaders,
+		.body = body };
+	/* go-micro's own handlers never run without a Content-Type. */
+	if (s->mark_json && json_valid(body.p, body.n))
+		pub->msg.nheaders++;
+}
+
+static void
+open_next(struct pub_source *s)
+{
+	enum input_mode mode = s->args->json || s->args->lines ? INPUT_LINES : INPUT_WHOLE;
+	struct error err;
+
+	for (; s->path < s->npaths; s->path++) {
+		s->in_open = input_open(&s->in, s->loop, s->paths[s->path], mode, &err) == 0;
+		if (s->in_open)
+			return;
+		source_failed(s, &err);
+	}
+	s->dry = true;
+}
+
+static void
+close_input(struct pub_source *s)
+{
+	input_close(&s->in);
+	s->in_open = false;
+	s->path++;
+}
+
+bool
+pub_source_next(struct pub_source *s, struct publication *pub)
+{
+	struct error err;
+	char *p;
+	size_t n;
+
+	if (s->body.p && !s->dry) {
+		take_body(s, s->body, pub);
+		s->dry = true;
+		return true;
+	}
+	while (!s->dry) {
+		if (!s->in_open) {
+			open_next(s);
+			continue;
+		}
+		switch (input_next(&s->in, &p, &n, &err)) {
+		case INPUT_ITEM:
+			pub->id = (uint64_t)s->path << PUB_LINE_BITS | s->in.line;
+			if (!s->args->json)
+				take_body(s, bytes_of(p, n), pub);
+			else if (!take_json(s, p, n, pub))
+				continue;
+			return true;
+		case INPUT_LATER:
+			return false;
+		case INPUT_FAILED:
+			source_failed(s, &err);
+			close_input(s);
+			break;
+		case INPUT_END:
+			close_input(s);
+			break;
+		}
+	}
+	return false;
+}
+
+/* ---- the command line ---- */
+
+static int
+usage(struct error *err, const char *text)
+{
+	return error_set(err, ERR_USAGE, "%s", text);
+}
+
+/* "name:value", "name=value", one space after either; "name": a null value. */
+static int
+add_header(struct pub_source *s, const char *text, struct error *err)
+{
+	size_t n = strcspn(text, ":=");
+	struct header *h = &s->headers[s->nheaders++];
+
+	if (!n)
+		return error_set(err, ERR_USAGE, "-H '%.100s': the name is missing", text);
+	h->name = bytes_of(text, n);
+	h->value = bytes_of(NULL, 0);
+	if (text[n])
+		h->value = bytes_str(text + n + 1 + (text[n + 1] == ' '));
+	return 0;
+}
+
+static int
+read_headers(struct pub_source *s, struct error *err)
+{
+	static const struct header json = {
+		{ "Content-Type", sizeof "Content-Type" - 1 },
+		{ "application/json", sizeof "application/json" - 1 }
+	};
+	const struct pub_args *a = s->args;
+	bool typed = false;
+
+	s->headers = xcalloc(a->headers.n + 2, sizeof *s->headers);
+	for (size_t i = 0; i < a->headers.n; i++) {
+		if (add_header(s, a->headers.v[i], err) < 0)
+			return -1;
+		typed = typed || (s->headers[i].name.n == json.name.n &&
+			strncasecmp(s->headers[i].name.p, json.name.p, json.name.n) == 0);
+	}
+	if (a->content_type && typed)
+		return usage(err, "Content-Type is given twice, by -H and --content-type");
+	if (a->content_type && strcmp(a->content_type, "none") != 0)
+		s->headers[s->nheaders++] =
+			(struct header){ json.name, bytes_str(a->content_type) };
+	s->mark_json = !typed && !a->content_type && !a->json;
+	s->headers[s->nheaders] = json;
+	return 0;
+}
+
+/* TOPIC, unless -t has it, then BODY. */
+static int
+read_operands(struct pub_source *s, int n, char **v, const char **body, struct error *err)
+{
+	const char *topic = s->args->topic;
+
+	if (!topic && n) {
+		topic = *v++;
+		n--;
+	}
+	if (!topic && !s->args->json)
+		return usage(err, "which topic?");
+	s->topic = bytes_str(topic);
+	*body = n ? v[0] : NULL;
+	if (n > 1)
+		return error_set(err, ERR_USAGE, "'%.60s' is one word too many: TOPIC and BODY "
+			"are one each (quote a body with spaces)", v[1]);
+	return 0;
+}
+
+/* Where the events come from. */
+static int
+choose(struct pub_source *s, const char *body, struct error *err)
+{
+	static const char *const std[] = { NULL };
+	const struct pub_args *a = s->args;
+	bool by_line = a->lines || a->json;
+	bool dash = body && strcmp(body, "-") == 0;
+	/* "-l TOPIC -" only says twice what is read. */
+	unsigned given = (body && !(dash && by_line)) + (a->message != NULL) + a->all_stdin;
+
+	if (a->lines + a->json + a->all_stdin > 1)
+		return usage(err, "only one of -s, -l, -J");
+	if (given + (a->files.n || by_line) > 1)
+		return usage(err, "only one of BODY, -m, -f, -s, -l, -J (though -l and -J "
+			"go with -f)");
+	if (a->message || (body && !dash)) {
+		s->body = bytes_str(a->message ? a->message : body);
+		return 0;
+	}
+	if (!given && !a->files.n && !by_line && isatty(STDIN_FILENO))
+		return usage(err, "no body: give one, or -m, -f, -s, -l (stdin is a terminal)");
+	s->paths = a->files.n ? a->files.v : std;
+	s->npaths = a->files.n ? a->files.n : 1;
+	return 0;
+}
+
+int
+pub_source_init(struct pub_source *s, const struct pub_args *args, int noperands,
+	char **operands, struct error *err)
+{
+	const char *body = NULL;
+
+	memset(s, 0, offsetof(struct pub_source, line));
+	event_json_init(&s->line);
+	s->args = args;
+	if (read_operands(s, noperands, operands, &body, err) < 0 || choose(s, body, err) < 0)
+		return -1;
+	if (args->wait && !s->topic.p)
+		return usage(err, "--wait needs a topic (-t)");
+	return read_headers(s, err);
+}
+
+void
+pub_source_open(struct pub_source *s, struct loop *loop, void (*ready)(struct input *),
+	void *arg)
+{
+	s->loop = loop;
+	s->in.ready = ready;
+	s->in.arg = arg;
+	if (!s->body.p)
+		open_next(s);
+}
+
+void
+pub_source_release(struct pub_source *s)
+{
+	if (s->in_open)
+		input_close(&s->in);
+	input_release(&s->in);
+	event_json_release(&s->line);
+	free(s->headers);
+	free(s->changed);
+}

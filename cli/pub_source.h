@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where `mbus pub` has its events from: the command line, files or stdin, whole,
+ * by lines, or as lines of JSON. Makes the publications: topic, headers, body.
+ * Reports what cannot be read itself (a line on stderr) and goes on.
+ */
+#ifndef MBUS_CLI_PUB_SOURCE_H
+#define MBUS_CLI_PUB_SOURCE_H
+
+#include "cli/cli.h"
+#include "cli/event_json.h"
+#include "cli/input.h"
+
+struct pub_args {
+	struct common_args common;
+	const char *topic, *message, *content_type;
+	struct opt_list files, headers;
+	uint64_t wait, inflight, timeout_ms;
+	unsigned omit;			/* enum pub_omit */
+	bool all_stdin, lines, json;
+};
+
+/* Bits of --omit, in the order of its choices. */
+enum pub_omit { OMIT_KEY = 1, OMIT_NULL = 2, OMIT_REPEAT = 4, OMIT_BINARY = 8 };
+
+struct pub_source {
+	struct bytes topic;		/* p NULL: each line of -J has its own */
+	bool dry;			/* no more events will come */
+	uint64_t bad;			/* lines that were skipped */
+	uint64_t omitted;		/* events that something was left out of */
+	enum error_kind kind;		/* the gravest of what could not be read */
+	/* Private. */
+	const struct pub_args *args;
+	struct loop *loop;
+	struct bytes body;		/* p NULL: it comes from input */
+	struct input in;
+	bool in_open;
+	const char *const *paths;	/* read one after the other; NULL: stdin */
+	size_t npaths, path;
+	/* -H and --content-type; behind them one more that is not counted in
+	 * nheaders, for a body that is JSON. */
+	struct header *headers;
+	size_t nheaders;
+	bool mark_json;
+	struct header *changed;		/* an event's headers after merging, --omit */
+	size_t cap_changed;
+	struct event_json line;
+};
+
+/* Reads the options and operands that say what is published. The struct needs
+ * no preparation; it must be released even after -1. */
+int pub_source_init(struct pub_source *, const struct pub_args *, int noperands,
+	char **operands, struct error *);
+void pub_source_release(struct pub_source *);
+
+/* Opens the first input, if there is one; ready() is called when there is more
+ * after pub_source_next() had nothing. */
+void pub_source_open(struct pub_source *, struct loop *, void (*ready)(struct input *),
+	void *arg);
+/* The next publication: borrows until the next call. false: there is none now,
+ * or, when dry, ever. */
+bool pub_source_next(struct pub_source *, struct publication *);
+
+/* Leaves out what this broker cannot carry, as far as --omit allows. */
+void pub_source_omit(struct pub_source *, const struct broker_ops *, struct publication *);
+
+/* Appends where the publication with this id came from: "stdin:17", "a.json", or
+ * the topic when it was the command line. */
+void pub_source_place(const struct pub_source *, uint64_t id, struct buf *);
+
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tables of brokers and registries (from backends.def and the Makefile's
+ * word on what was built), and the loader of modules.
+ *
+ * A module is looked for beside the binary: modules/NAME.so in the build tree,
+ * ../lib/mbus/NAME.so after `make install`, so neither needs a setting.
+ * MBUS_MODULES names one more directory, to be looked at first; it is ignored
+ * when the program runs with more rights than its user.
+ */
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "core/log.h"
+#include "core/nearest.h"
+#include "core/registry.h"
+
+/* Weak: NULL where the Makefile left that backend out of the binary. */
+#define BROKER(n, summary, package) \
+	extern const struct broker_ops n##_broker_ops __attribute__((weak));
+#define REGISTRY(n, summary, package) \
+	extern const struct registry_ops n##_registry_ops __attribute__((weak));
+#include "core/backends.def"
+#undef BROKER
+#undef REGISTRY
+
+const struct backend broker_table[] = {
+#define BROKER(n, summary, package) { #n, summary, package, &n##_broker_ops },
+#define REGISTRY(n, summary, package)
+#include "core/backends.def"
+#undef BROKER
+#undef REGISTRY
+	{ NULL, NULL, NULL, NULL }
+};
+
+const struct backend registry_table[] = {
+#define BROKER(n, summary, package)
+#define REGISTRY(n, summary, package) { #n, summary, package, &n##_registry_ops },
+#include "core/backends.def"
+#undef BROKER
+#undef REGISTRY
+	{ NULL, NULL, NULL, NULL }
+};
+
+static const char *const built_modules[] = { BUILT_MODULES NULL };
+
+enum backend_state
+backend_state(const struct backend *row)
+{
+	if (row->ops)
+		return BACKEND_BUILTIN;
+	for (const char *const *m = built_modules; *m; m++)
+		if (strcmp(*m, row->name) == 0)
+			return BACKEND_MODULE;
+	return BACKEND_NOT_BUILT;
+}
+
+/* ---- modules ---- */
+
+/* Where the first NAME.so is that is there. false: none is. */
+static bool
+module_path(char *out, size_t size, const char *name)
+{
+	const char *dir = secure_getenv("MBUS_MODULES");
+	char exe[PATH_MAX];
+	ssize_t n;
+
+	if (dir && *dir) {
+		snprintf(out, size, "%s/%s.so", dir, name);
+		if (access(out, R_OK) == 0)
+			return true;
+	}
+	n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	if (n <= 0)
+		return false;
+	exe[n] = '\0';
+	*strrchr(exe, '/') = '\0';
+	snprintf(out, size, "%s/modules/%s.so", exe, name);
+	if (access(out, R_OK) == 0)
+		return true;
+	snprintf(out, size, "%s/../lib/mbus/%s.so", exe, name);
+	return access(out, R_OK) == 0;
+}
+
+static const struct module *
+module_load(const struct backend *row, const char *what, struct error *err)
+{
+	const struct module *m;
+	char path[PATH_MAX + 64];
+	void *handle;
+
+	if (!module_path(path, sizeof path, row->name)) {
+		error_set(err, ERR_NOTFOUND, "the %s %s is built, but its module %s.so is not beside "
+			"the binary (make install, or MBUS_MODULES=DIR)", row->name, what, row->name);
+		return NULL;
+	}
+	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!handle) {
+		if (row->package)
+			error_set(err, ERR_NOTFOUND, "the %s %s needs the Debian package %s: %s",
+				row->name, what, row->package, dlerror());
+		else
+			error_set(err, ERR_NOTFOUND, "the %s %s cannot be loaded: %s",
+				row->name, what, dlerror());
+		return NULL;
+	}
+	m = dlsym(handle, "mbus_module");
+	if (!m || m->abi != MODULE_ABI || m->broker_size != sizeof(struct broker_ops)) {
+		error_set(err, ERR_NOTFOUND, "the %s %s: %s is of another version of mbus",
+			row->name, what, path);
+		dlclose(handle);
+		return NULL;
+	}
+	log_debug("%s %s: loaded %s", row->name, what, path);
+	return m;
+}
+
+/* A module brings brokers, registries or both; the row's table says which of
+ * them is wanted. */
+static const void *
+module_ops(const struct module *m, const struct backend *table, const char *name)
+{
+	if (table == broker_table) {
+		for (const struct broker_ops *const *o = m->brokers; o && *o; o++)
+			if (strcmp((*o)->name, name) == 0)
+				return *o;
+	} else {
+		for (const struct registry_ops *const *o = m->registries; o && *o; o++)
+			if (strcmp((*o)->name, name) == 0)
+				return *o;
+	}
+	return NULL;
+}
+
+/* ---- finding ---- */
+
+static void
+unknown_name(const struct backend *table, const char *what, const char *name, struct error *err)
+{
+	const char *near = NULL;
+	unsigned best = 3;
+
+	for (const struct backend *row = table; row->name; row++) {
+		unsigned d = edit_distance(name, row->name);
+
+		if (d < best) {
+			best = d;
+			near = row->name;
+		}
+	}
+	if (near)
+		error_set(err, ERR_USAGE, "no such %s: %s (did you mean %s? mbus --list shows all)",
+			what, name, near);
+	else
+		error_set(err, ERR_USAGE, "no such %s: %s (mbus --list shows all)", what, name);
+}
+
+const void *
+backend_find(const struct backend *table, const char *what, const char *name,
+	struct error *err)
+{
+	const struct backend *row = table;
+	const struct module *m;
+	const void *ops;
+
+	while (row->name && strcmp(row->name, name) != 0)
+		row++;
+	if (!row->name) {
+		unknown_name(table, what, name, err);
+		return NULL;
+	}
+	switch (backend_state(row)) {
+	case BACKEND_BUILTIN:
+		return row->ops;
+	case BACKEND_NOT_BUILT:
+		error_set(err, ERR_NOTFOUND, "the %s %s is known, but was left out of this build "
+			"(make MODULES=\"... %s\")", name, what, name);
+		return NULL;
+	case BACKEND_MODULE:
+		break;
+	}
+	m = module_load(row, what, err);
+	if (!m)
+		return NULL;
+	ops = module_ops(m, table, name);
+	if (!ops)
+		error_set(err, ERR_NOTFOUND, "the %s %s is not in its module", name, what);
+	return ops;
+}
+
+const struct broker_ops *
+broker_find(const char *name, struct error *err)
+{
+	return backend_find(broker_table, "broker", name, err);
+}
+
+const struct registry_ops *
+registry_find(const char *name, struct error *err)
+{
+	return backend_find(registry_table, "registry", name, err);
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What holds for every broker, written once: see broker.h. */
+#include "core/broker.h"
+
+#include <stdlib.h>
+
+#include "core/buf.h"
+#include "core/text.h"
+
+static const char *
+xopt_name(const char *name, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(name, prefix, n) == 0 && name[n] == '.' ? name + n + 1 : name;
+}
+
+static const struct broker_option *
+find_option(const struct broker_option *o, const char *name)
+{
+	for (; o && o->name; o++)
+		if (strcmp(o->name, name) == 0)
+			return o;
+	return NULL;
+}
+
+const char *
+broker_xopt(const struct broker *b, const char *name)
+{
+	const struct broker_option *o = find_option(b->ops->options, name);
+
+	for (size_t i = b->opts.nxopts; i-- > 0;)
+		if (strcmp(xopt_name(b->opts.xopts[i].name, b->ops->name), name) == 0)
+			return b->opts.xopts[i].value;
+	return o ? o->value : NULL;
+}
+
+/* A -X name is the broker's own, or belongs to the registry ("mdns.wait"). */
+static int
+check_xopts(const struct broker_ops *ops, const struct broker_options *opts, struct error *err)
+{
+	for (size_t i = 0; i < opts->nxopts; i++) {
+		const char *name = opts->xopts[i].name;
+
+		if (find_option(ops->options, xopt_name(name, ops->name)))
+			continue;
+		if (strchr(name, '.') && xopt_name(name, ops->name) == name &&
+		    (ops->caps & BROKER_REGISTRY))
+			continue;	/* registry_new() looks at these */
+		return error_set(err, ERR_USAGE,
+			"-X %s: the %s broker has no such option (-B %s -X list shows them)",
+			name, ops->name, ops->name);
+	}
+	return 0;
+}
+
+struct broker *
+broker_new(const char *name, struct loop *loop, const struct broker_options *opts,
+	struct error *err)
+{
+	const struct broker_ops *ops = broker_find(name, err);
+	struct broker *b;
+
+	if (!ops || check_xopts(ops, opts, err) < 0)
+		return NULL;
+	b = xcalloc(1, ops->size);
+	b->ops = ops;
+	b->loop = loop;
+	b->opts = *opts;
+	if (!b->opts.window_events)
+		b->opts.window_events = 1;
+	if (ops->init(b, err) < 0) {
+		broker_free(b);
+		return NULL;
+	}
+	return b;
+}
+
+void
+broker_free(struct broker *b)
+{
+	if (!b)
+		return;
+	broker_disconnect(b);
+	b->ops->release(b);
+	free(b);
+}
+
+int
+broker_connect(struct broker *b, struct error *err)
+{
+	if (b->connected)
+		return 0;
+	return b->ops->connect(b, err);
+}
+
+void
+broker_disconnect(struct broker *b)
+{
+	while (b->subs)
+		broker_unsubscribe(b->subs);
+	if (!b->connected)
+		return;
+	b->connected = false;
+	b->ops->disconnect(b);
+}
+
+const char *
+broker_address(struct broker *b)
+{
+	const char *a = b->ops->address ? b->ops->address(b) : NULL;
+
+	if (!a)
+		a = b->opts.address;
+	return a ? a : b->ops->default_address;
+}
+
+void
+broker_connected(struct broker *b, const struct error *err)
+{
+	b->connected = !err;
+	if (b->opts.notify && b->opts.notify->connected)
+		b->opts.notify->connected(b, err, b->opts.notify_arg);
+}
+
+void
+broker_failed(struct broker *b, const struct error *err)
+{
+	if (b->opts.notify && b->opts.notify->failed)
+		b->opts.notify->failed(b, err, b->opts.notify_arg);
+}
+
+/* ---- publishing ---- */
+
+size_t
+publication_size(const struct publication *p)
+{
+	size_t n = p->topic.n + p->msg.key.n + p->msg.body.n;
+
+	for (size_t i = 0; i < p->msg.nheaders; i++)
+		n += p->msg.headers[i].name.n + p->msg.headers[i].value.n;
+	return n;
+}
+
+static bool
+name_repeats(const struct message *m)
+{
+	for (size_t i = 1; i < m->nheaders; i++)
+		for (size_t j = 0; j < i; j++)
+			if (bytes_eq(m->headers[i].name, m->headers[j].name))
+				return true;
+	return false;
+}
+
+const char *
+broker_cannot_carry(const struct broker_ops *ops, struct bytes topic, const struct message *m)
+{
+	unsigned caps = ops->caps;
+
+	if (!(caps & BROKER_BINARY_TOPIC) && !utf8_valid(topic.p, topic.n))
+		return "topic";
+	if (!(caps & BROKER_KEY) && m->key.p)
+		return "key";
+	if (!(caps & BROKER_NULL_BODY) && !m->body.p)
+		return "null";
+	if (!m->nheaders)
+		return NULL;
+	if (!(caps & BROKER_NULL_HEADER))
+		for (size_t i = 0; i < m->nheaders; i++)
+			if (!m->headers[i].value.p)
+				return "null";
+	if (!(caps & BROKER_REPEAT_HEADER) && name_repeats(m))
+		return "repeat";
+	if (!(caps & BROKER_BINARY_HEADER))
+		for (size_t i = 0; i < m->nheaders; i++)
+			if (!utf8_valid(m->headers[i].name.p, m->headers[i].name.n) ||
+			    !utf8_valid(m->headers[i].value.p, m->headers[i].value.n))
+				return "binary";
+	return NULL;
+}
+
+static const struct {
+	const char *field, *why;
+} cannot_carry[] = {
+	{ "topic", "topic: not UTF-8, and this broker carries text topics only" },
+	{ "key", "key: this broker has no keys (--omit key leaves it out)" },
+	{ "null", "null: a null body or header value, which this broker cannot tell from an "
+		"empty one (--omit null sends it empty)" },
+	{ "repeat", "headers: a name comes twice, which this broker cannot carry (--omit repeat "
+		"keeps the first)" },
+	{ "binary", "headers: not UTF-8, and this broker carries text headers only (--omit binary "
+		"leaves such headers out)" },
+};
+
+int
+broker_publish(struct broker *b, const struct publication *p, struct error *err)
+{
+	size_t size = publication_size(p);
+	const char *field;
+
+	if (!b->connected)
+		return error_set(err, ERR_CONNECT, "%s: not connected", b->ops->name);
+	if (b->flying_events && (b->flying_events >= b->opts.window_events ||
+	    b->flying_bytes + size > b->opts.window_bytes)) {
+		b->was_full = true;
+		return PUBLISH_FULL;
+	}
+	field = broker_cannot_carry(b->ops, p->topic, &p->msg);
+	if (field) {
+		for (size_t i = 0; i < sizeof cannot_carry / sizeof *cannot_carry; i++)
+			if (strcmp(cannot_carry[i].field, field) == 0)
+				return error_set(err, ERR_REFUSED, "%s", cannot_carry[i].why);
+	}
+	/* Counted before: the outcome may come before publish returns. */
+	b->flying_events++;
+	b->flying_bytes += size;
+	if (b->ops->publish(b, p, err) < 0) {
+		b->flying_events--;
+		b->flying_bytes -= size;
+		return -1;
+	}
+	return 0;
+}
+
+void
+broker_outcome(struct broker *b, uint64_t id, size_t bytes, enum fate fate,
+	const struct error *err)
+{
+	const struct broker_notify *n = b->opts.notify;
+	struct outcome o = { id, fate, err };
+
+	b->flying_events--;
+	b->flying_bytes -= bytes;
+	if (n && n->outcome)
+		n->outcome(b, &o, b->opts.notify_arg);
+	/* Told at three quarters of the window, so that the publisher fills it in
+	 * one go and not event by event. */
+	if (b->was_full && b->flying_events <= b->opts.window_events * 3 / 4 &&
+	    b->flying_bytes <= b->opts.window_bytes / 4 * 3) {
+		b->was_full = false;
+		if (n && n->room)
+			n->room(b, b->opts.notify_arg);
+	}
+}
+
+/* ---- subscribing ---- */
+
+struct subscription *
+broker_subscribe(struct broker *b, struct bytes topic, const struct subscribe_options *opts,
+	event_handler *handler, subscribed_fn *subscribed, void *arg, struct error *err)
+{
+	struct subscription *s, **end = &b->subs;
+
+	if (!b->connected) {
+		error_set(err, ERR_CONNECT, "%s: not connected", b->ops->name);
+		return NULL;
+	}
+	if (opts->group && !(b->ops->caps & BROKER_GROUP)) {
+		error_set(err, ERR_NOTFOUND, "the %s broker has no groups", b->ops->name);
+		return NULL;
+	}
+	s = xcalloc(1, sizeof *s);
+	s->broker = b;
+	s->topic = bytes_of(xmemdup0(topic.p, topic.n), topic.n);
+	s->opts = *opts;
+	s->handler = handler;
+	s->subscribed = subscribed;
+	s->arg = arg;
+	while (*end)
+		end = &(*end)->next;
+	*end = s;
+	if (b->ops->subscribe(s, err) < 0) {
+		broker_unsubscribe(s);
+		return NULL;
+	}
+	return s;
+}
+
+void
+broker_subscribed(struct subscription *s, const struct error *err)
+{
+	if (s->subscribed)
+		s->subscribed(s, err, s->arg);
+}
+
+void
+broker_unsubscribe(struct subscription *s)
+{
+	struct subscription **p = &s->broker->subs;
+
+	s->broker->ops->unsubscribe(s);
+	while (*p != s)
+		p = &(*p)->next;
+	*p = s->next;
+	free((char *)s->topic.p);
+	free(s);
+}
+
+enum handled
+broker_deliver(struct subscription *s, struct event *ev)
+{
+	ev->number = ++s->broker->delivered;
+	return s->handler(s, ev, s->arg);
+}
+
+void
+broker_ack(struct broker *b, uint64_t first, uint64_t last, bool ok)
+{
+	if (b->ops->ack && b->connected)
+		b->ops->ack(b, first, last, ok);
+}
+
+void
+broker_pause(struct broker *b, bool on)
+{
+	if (b->ops->pause)
+		b->ops->pause(b, on);
+}
+
+int
+broker_audience(struct broker *b, struct bytes topic, unsigned n, audience_fn *fn, void *arg,
+	struct error *err)
+{
+	if (!(b->ops->caps & BROKER_AUDIENCE))
+		return error_set(err, ERR_NOTFOUND,
+			"the %s broker does not tell who subscribes, so --wait cannot work",
+			b->ops->name);
+	return b->ops->audience(b, topic, n, fn, arg, err);
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Broker contract: what every backend provides, what it may count on, and
+ * how to add one. It mirrors go-micro's Broker interface:
+ *
+ *	go-micro			here
+ *	NewBroker, Init(options)	broker_new()		ops->init
+ *	Options()			broker->opts
+ *	Address()			broker_address()	ops->address
+ *	Connect(), Disconnect()		broker_connect()...	ops->connect, disconnect
+ *	Publish(topic, msg)		broker_publish()	ops->publish
+ *	Subscribe(topic, h, opts)	broker_subscribe()	ops->subscribe
+ *	Subscriber.Unsubscribe()	broker_unsubscribe()	ops->unsubscribe
+ *	Event.Topic, Message, Error	struct event		broker_deliver()
+ *	Event.Ack			broker_ack()		ops->ack
+ *	String()			ops->name
+ *
+ * Two things go-micro hides are explicit here: the fate of every published
+ * event, and back-pressure in both directions.
+ *
+ * THREADS. A broker belongs to the thread of its loop. Every function below is
+ * called there, and every callback is called there. A library with threads of
+ * its own hands its events over (a queue and a descriptor the loop watches).
+ *
+ * BLOCKING. Nothing here blocks. What takes time is finished by a callback.
+ *
+ * THE FATE OF AN EVENT. broker_publish() takes an event (then exactly one
+ * struct outcome follows, perhaps before it returns), or answers PUBLISH_FULL
+ * (nothing was taken; try again after notify->room), or refuses it at once
+ * (-1 and an error; no outcome follows). The outcome is the strongest word the
+ * broker gives: confirmed, refused, or unknown when it was sent and the
+ * connection went before an answer came.
+ *
+ * RECEIVING. A backend calls broker_deliver() with a borrowed event; the core
+ * numbers it (1, 2, 3 ... per broker) and calls the subscription's handler.
+ * The handler is done with the bytes when it returns. Whoever subscribed calls
+ * broker_ack() once the event is safe (printed): by number, for a range, so
+ * that one call settles a whole batch. A backend without ACK in its caps has
+ * no ack slot and delivers what it pleases.
+ *
+ * BACK-PRESSURE. broker_pause(true) asks the backend to stop delivering: it
+ * stops reading its sockets, so that the peer feels it. Events already read may
+ * still be delivered. For publishing, the core counts events and bytes under
+ * way against opts.window_*, and answers PUBLISH_FULL; backends need not.
+ *
+ * HOW TO ADD A BROKER
+ *	1. backends/NAME.c, or a folder of that name: translate, and nothing more.
+ *	   The struct broker_ops is the last thing in the file. Its instance
+ *	   struct begins with struct broker and has ops->size bytes.
+ *	2. a line in the table of core/backends.def: name, what it is for, the
+ *	   Debian package it needs.
+ *	3. a line in the Makefile: BUILTIN or MODULES.
+ *	Then its name joins the list of tests/bats/battery.bats, and it gets a man
+ *	page mbus-NAME.7. No other file names a backend.
+ */
+#ifndef MBUS_CORE_BROKER_H
+#define MBUS_CORE_BROKER_H
+
+#include "core/error.h"
+#include "core/loop.h"
+#include "core/message.h"
+
+struct broker;
+struct registry;
+struct registry_ops;
+
+/* What a backend can do. Code asks for these, never for a name. */
+enum broker_caps {
+	BROKER_REGISTRY = 1 << 0,	/* finds its peers through opts.registry */
+	BROKER_GROUP = 1 << 1,		/* subscribers of one group share the events */
+	BROKER_ACK = 1 << 2,		/* has an ack slot */
+	BROKER_AUDIENCE = 1 << 3,	/* knows who subscribes: ops->audience */
+	BROKER_KEY = 1 << 4,		/* carries message.key */
+	BROKER_NULL_BODY = 1 << 5,	/* null and empty body are different things */
+	BROKER_NULL_HEADER = 1 << 6,	/* a header may have no value */
+	BROKER_REPEAT_HEADER = 1 << 7,	/* a header name may come twice */
+	BROKER_BINARY_HEADER = 1 << 8,	/* names and values need not be UTF-8 */
+	BROKER_BINARY_TOPIC = 1 << 9,	/* nor the topic */
+	BROKER_NO_NETWORK = 1 << 10	/* has no server and no peers */
+};
+
+/* One -X option: name without the broker's prefix. */
+struct broker_option {
+	const char *name;
+	const char *arg;		/* placeholder: "new|old|both" */
+	const char *value;		/* default; NULL: none */
+	const char *help;
+};
+
+/* What the user gave with -X, in order. Strings are borrowed for ever (argv). */
+struct broker_xopt {
+	const char *name, *value;
+};
+
+enum fate {
+	FATE_CONFIRMED,
+	FATE_REFUSED,			/* it is known not to have been (fully) taken */
+	FATE_UNKNOWN			/* sent, no answer: it may have arrived */
+};
+
+struct outcome {
+	uint64_t id;			/* what broker_publish() was given */
+	enum fate fate;
+	const struct error *error;	/* why not confirmed; NULL when confirmed.
+					 * Good for the length of the call. */
+};
+
+/* How the broker speaks to its user. All may be NULL. arg is opts.notify_arg. */
+struct broker_notify {
+	/* The fate of one published event. May call broker_publish(). */
+	void (*outcome)(struct broker *, const struct outcome *, void *arg);
+	/* There is room again after PUBLISH_FULL. May call broker_publish(). */
+	void (*room)(struct broker *, void *arg);
+	/* broker_connect() has ended: err NULL, all is well. */
+	void (*connected)(struct broker *, const struct error *err, void *arg);
+	/* The connection was lost for good, or could not be kept; the user ends
+	 * the run with err's kind. Reconnecting is the backend's own business. */
+	void (*failed)(struct broker *, const struct error *err, void *arg);
+};
+
+struct broker_options {
+	const char *address;		/* MICRO_BROKER_ADDRESS; NULL: default */
+	struct registry *registry;	/* set where ops->caps has BROKER_REGISTRY */
+	const struct broker_xopt *xopts;
+	size_t nxopts;
+	unsigned connect_timeout_ms;
+	unsigned timeout_ms;		/* each event: from publish to its outcome.
+					 * The backend keeps it: 0 means for ever */
+	size_t window_events;		/* under way at once, at least 1 */
+	size_t window_bytes;		/* likewise; one event always fits */
+	const struct broker_notify *notify;
+	void *notify_arg;
+};
+
+struct subscribe_options {
+	const char *group;		/* go-micro's queue; NULL: every event */
+};
+
+struct subscription;
+
+/* What the handler did with an event. */
+enum handled {
+	EVENT_TAKEN,			/* broker_ack() will follow for its number */
+	EVENT_DROPPED			/* not wanted any more: settle it as failed */
+};
+
+typedef enum handled event_handler(struct subscription *, const struct event *, void *arg);
+/* Once, when the subscription is live (err NULL) or cannot be (the kind says why). */
+typedef void subscribed_fn(struct subscription *, const struct error *err, void *arg);
+
+/* Allocated by broker_subscribe(), freed by broker_unsubscribe(). A backend
+ * keeps its own state in priv. */
+struct subscription {
+	struct broker *broker;
+	struct bytes topic;		/* its own copy */
+	struct subscribe_options opts;
+	event_handler *handler;
+	subscribed_fn *subscribed;
+	void *arg;
+	void *priv;			/* the backend's */
+	struct subscription *next;	/* the broker's list */
+};
+
+/* Common head of every instance. Fields are the core's; backends read opts. */
+struct broker {
+	const struct broker_ops *ops;
+	struct loop *loop;
+	struct broker_options opts;
+	struct subscription *subs;
+	bool connected;
+	uint64_t delivered;		/* number of the last event delivered */
+	size_t flying_events, flying_bytes;
+	bool was_full;
+};
+
+/* broker_publish() gives each of these to the backend. */
+struct publication {
+	uint64_t id;			/* the user's, returned in the outcome */
+	struct bytes topic;
+	struct message msg;
+};
+
+enum { PUBLISH_FULL = 1 };
+
+/* Called when at least n subscribers of a topic are there (err NULL), or when
+ * that cannot be found out. */
+typedef void audience_fn(struct broker *, const struct error *err, void *arg);
+
+struct broker_ops {
+	const char *name;		/* go-micro's String() */
+	const char *default_address;	/* shown by --list; NULL: none */
+	unsigned caps;			/* enum broker_caps */
+	size_t size;			/* of the instance, which begins with struct broker */
+	const struct broker_option *options;	/* ends with name NULL; may be NULL */
+
+	/* MUST. Memory is zeroed, the head is filled. Checks options; does no
+	 * I/O. Must leave the instance fit for release() even when it fails. */
+	int (*init)(struct broker *, struct error *);
+	/* MUST. Frees what the instance holds, not the instance. Disconnect came
+	 * before if it was connected. No callback may happen in or after it. */
+	void (*release)(struct broker *);
+	/* MUST. Starts connecting; ends by broker_connected(), which may be called
+	 * before connect returns. -1: failed at once, no broker_connected(). */
+	int (*connect)(struct broker *, struct error *);
+	/* MUST. Unsubscribes what is left, deregisters, closes. What was
+	 * delivered and not acknowledged is given back to the broker as not done.
+	 * May write a last packet, without waiting. Events under way get no
+	 * outcome any more. */
+	void (*disconnect)(struct broker *);
+	/* MUST. 0: taken, broker_outcome() will follow exactly once and within
+	 * opts.timeout_ms. -1: refused, err says why. Borrowed bytes: copy. */
+	int (*publish)(struct broker *, const struct publication *, struct error *);
+	/* MUST. Starts subscribing; ends by broker_subscribed(), perhaps at once.
+	 * -1: refused. */
+	int (*subscribe)(struct subscription *, struct error *);
+	/* MUST. No handler call for it happens after this returns. Deliveries not
+	 * yet acknowledged stay acknowledgeable. */
+	void (*unsubscribe)(struct subscription *);
+	/* With BROKER_ACK. The events first...last (numbers, both included) are
+	 * done (ok) or failed. Numbers are acknowledged at most once, not
+	 * necessarily in order; some may belong to connections that are gone. */
+	void (*ack)(struct broker *, uint64_t first, uint64_t last, bool ok);
+	/* MAY. Stop (start) reading from the outside. */
+	void (*pause)(struct broker *, bool);
+	/* With BROKER_AUDIENCE. One at a time. */
+	int (*audience)(struct broker *, struct bytes topic, unsigned n,
+		audience_fn *, void *arg, struct error *);
+	/* MAY. The address in use: what was bound, or the server. NULL: opts.address. */
+	const char *(*address)(struct broker *);
+};
+
+/* ---- for those who use a broker ---- */
+
+/* Finds the backend by name (loading its module), makes an instance. NULL: err
+ * says one of: no such broker (with the nearest name), known but not built, its
+ * library is missing (which package), or what init said. opts is copied, the
+ * strings in it are borrowed for the broker's life. */
+struct broker *broker_new(const char *name, struct loop *, const struct broker_options *,
+	struct error *);
+/* The backend's ops (capabilities, options) without an instance; NULL as above. */
+const struct broker_ops *broker_find(const char *name, struct error *);
+void broker_free(struct broker *);
+
+int broker_connect(struct broker *, struct error *);
+void broker_disconnect(struct broker *);
+const char *broker_address(struct broker *);
+
+/* 0, PUBLISH_FULL or -1; see THE FATE OF AN EVENT. Checks first what the
+ * backend's caps say it cannot carry (ERR_REFUSED naming the field). */
+int broker_publish(struct broker *, const struct publication *, struct error *);
+
+/* NULL: refused at once. The subscription is the broker's until unsubscribed. */
+struct subscription *broker_subscribe(struct broker *, struct bytes topic,
+	const struct subscribe_options *, event_handler *, subscribed_fn *, void *arg,
+	struct error *);
+void broker_unsubscribe(struct subscription *);
+void broker_ack(struct broker *, uint64_t first, uint64_t last, bool ok);
+void broker_pause(struct broker *, bool);
+int broker_audience(struct broker *, struct bytes topic, unsigned n, audience_fn *,
+	void *arg, struct error *);
+
+/* Which field of the message this broker cannot carry; NULL: none. The first
+ * of "topic", "key", "null" (a null body or header value), "repeat", "binary". */
+const char *broker_cannot_carry(const struct broker_ops *, struct bytes topic,
+	const struct message *);
+
+/* ---- for backends ---- */
+
+/* The value of a -X option: the user's last, else the table's default. */
+const char *broker_xopt(const struct broker *, const char *name);
+
+void broker_connected(struct broker *, const struct error *err);
+void broker_failed(struct broker *, const struct error *err);
+void broker_subscribed(struct subscription *, const struct error *err);
+/* bytes: what the publication counted for, as publication_size() gave it. */
+void broker_outcome(struct broker *, uint64_t id, size_t bytes, enum fate,
+	const struct error *err);
+/* Numbers the event (ev->number) and gives it to the handler. */
+enum handled broker_deliver(struct subscription *, struct event *ev);
+
+/* What a publication counts for in the window. */
+size_t publication_size(const struct publication *);
+
+/* ---- the table ---- */
+
+enum backend_state {
+	BACKEND_BUILTIN,	/* in the binary */
+	BACKEND_MODULE,		/* a shared object, loaded when chosen */
+	BACKEND_NOT_BUILT	/* known, not part of this build */
+};
+
+/* A row of core/backends.def. */
+struct backend {
+	const char *name;
+	const char *summary;
+	const char *package;		/* the Debian package with its library; NULL: none */
+	const void *ops;		/* of a built-in one; else NULL */
+};
+
+extern const struct backend broker_table[];	/* ends with name NULL */
+enum backend_state backend_state(const struct backend *);
+
+/* What a module exports under the name mbus_module. */
+#define MODULE_ABI 1
+struct module {
+	unsigned abi;			/* MODULE_ABI */
+	size_t broker_size;		/* sizeof(struct broker_ops) it was built with */
+	const struct broker_ops *const *brokers;	/* end with NULL; may be NULL */
+	const struct registry_ops *const *registries;	/* likewise */
+};
+
+/* At the end of a backend's file: exports it when it is built as a module. */
+#ifdef MBUS_MODULE
+#define MODULE_BROKER(ops) \
+	__attribute__((visibility("default"))) extern const struct module mbus_module; \
+	const struct module mbus_module = { MODULE_ABI, sizeof(struct broker_ops), \
+		(const struct broker_ops *const[]){ &(ops), NULL }, NULL }
+#else
+#define MODULE_BROKER(ops) _Static_assert(sizeof(ops) > 0, "")
+#endif
+
+/* Finds name in a table (broker_table, registry_table), loads its module if it
+ * is one. NULL: err has one of the three messages. what: "broker". */
+const void *backend_find(const struct backend *table, const char *what, const char *name,
+	struct error *);
+
+#endif

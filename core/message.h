@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Message and event, as go-micro has them (broker.Message: Header and Body;
+ * broker.Event: Topic, Message, Ack, Error), with room for what other brokers
+ * add.
+ *
+ * Everything in them is BORROWED: from argv, from an input buffer, from a
+ * library's message. It is good for the length of the call it is given to and
+ * no longer; who needs it longer makes a copy with event_keep().
+ */
+#ifndef MBUS_CORE_MESSAGE_H
+#define MBUS_CORE_MESSAGE_H
+
+#include <stdint.h>
+
+#include "core/bytes.h"
+
+struct header {
+	struct bytes name;
+	struct bytes value;		/* p NULL: a null value (Kafka) */
+};
+
+struct message {
+	const struct header *headers;	/* in the order they came */
+	size_t nheaders;
+	struct bytes key;		/* p NULL: no key */
+	struct bytes body;		/* p NULL: a null message */
+};
+
+enum event_time {
+	EVENT_TIME_RECV,		/* our clock, when it arrived */
+	EVENT_TIME_CREATE,		/* the publisher's */
+	EVENT_TIME_APPEND		/* the broker's */
+};
+
+enum event_wire {
+	EVENT_WIRE_RAW,			/* body and native headers as they are */
+	EVENT_WIRE_MICRO		/* go-micro's {"Header","Body"} envelope */
+};
+
+struct event {
+	struct bytes topic;		/* the real one, not a pattern */
+	struct message msg;
+	struct bytes payload;		/* what the wire carried, envelope and all */
+	enum event_wire wire;
+	enum event_time time_kind;
+	int64_t time_us;		/* microseconds since 1970, UTC */
+	int64_t partition, offset;	/* -1: this broker has no such thing */
+	int qos;			/* -1: likewise */
+	bool retain;
+	uint64_t number;		/* set by broker_deliver(): see broker_ack() */
+};
+
+/* An event with nothing in it: -1 where -1 means "no such thing". */
+extern const struct event event_none;
+
+/* One allocation with everything in it; event_free() gives it back. */
+struct event *event_keep(const struct event *);
+void event_free(struct event *);
+
+/* The first header of that name (exact bytes), or NULL. */
+const struct header *message_header(const struct message *, struct bytes name);
+
+#endif

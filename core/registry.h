@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Registry contract: who offers which service, at which addresses. It
+ * mirrors go-micro's Registry interface (Register, Deregister, GetService,
+ * ListServices, Watch, String); `register` is a C keyword, hence add, remove,
+ * get, list, watch.
+ *
+ * A registry belongs to the thread of its loop. Nothing blocks: lookups end by
+ * a callback. Everything handed to a callback is borrowed for its length.
+ *
+ * HOW TO ADD A REGISTRY: backends/registry/NAME.c with its struct registry_ops
+ * last, a line in core/backends.def, a line in the Makefile.
+ */
+#ifndef MBUS_CORE_REGISTRY_H
+#define MBUS_CORE_REGISTRY_H
+
+#include "core/broker.h"
+
+struct keyval {
+	struct bytes key, value;
+};
+
+struct node {
+	struct bytes id;
+	struct bytes address;		/* host:port, [v6]:port */
+	const struct keyval *metadata;
+	size_t nmetadata;
+};
+
+/* go-micro's registry.Service. A found service has one or more nodes. */
+struct service {
+	struct bytes name;
+	struct bytes version;
+	const struct keyval *metadata;
+	size_t nmetadata;
+	const struct node *nodes;
+	size_t nnodes;
+};
+
+/* Metadata by key; p NULL when absent. */
+struct bytes node_meta(const struct node *, const char *key);
+
+struct registry;
+
+struct registry_options {
+	const char *address;		/* MICRO_REGISTRY_ADDRESS; NULL: default */
+	const struct broker_xopt *xopts;	/* those for this registry: "mdns.wait" */
+	size_t nxopts;
+};
+
+/* One lookup under way: embedded in its user's struct, fields set by the user
+ * before registry_get() or registry_list(). */
+struct lookup {
+	/* A service (one version, the nodes of one answer) was found; the same
+	 * node may be reported more than once. Returns true if it is one that
+	 * the user was looking for: a registry without an end of answers (mdns)
+	 * then waits only for further answers to stop coming. For a list,
+	 * only service->name is set. */
+	bool (*found)(struct lookup *, const struct service *);
+	/* The lookup is over; err NULL: all is well (perhaps nothing was found).
+	 * Never called from within registry_get(). Nothing is called after it. */
+	void (*done)(struct lookup *, const struct error *err);
+	void *arg;
+	bool all;			/* wait the full time whatever comes */
+	void *priv;			/* the registry's; NULL: not under way */
+};
+
+enum registry_action { REGISTRY_CREATE, REGISTRY_UPDATE, REGISTRY_DELETE };
+
+/* A watch: likewise embedded. */
+struct watch {
+	struct bytes name;		/* of the service; p NULL: all */
+	void (*changed)(struct watch *, enum registry_action, const struct service *);
+	void *arg;
+	struct watch *next;		/* the registry's */
+	bool added;
+};
+
+struct registry_ops {
+	const char *name;
+	const char *default_address;
+	size_t size;			/* of the instance, which begins with struct registry */
+	const struct broker_option *options;
+
+	/* MUST, as in struct broker_ops. init does no I/O: sockets are opened by
+	 * the first call that needs them. */
+	int (*init)(struct registry *, struct error *);
+	/* MUST. Says goodbye for what is still registered, then frees. */
+	void (*release)(struct registry *);
+	/* MUST. Registers the service with its one node; again: refreshes. The
+	 * registration is live when it returns 0. ttl_ms: how long it is good
+	 * without a refresh. -1: err says why this cannot be registered here. */
+	int (*add)(struct registry *, const struct service *, unsigned ttl_ms, struct error *);
+	/* MUST. By service name, version and node id; unknown ones are ignored. */
+	void (*remove)(struct registry *, const struct service *);
+	/* MUST. Both are asynchronous; -1: could not even be asked. */
+	int (*get)(struct registry *, struct bytes name, struct lookup *, struct error *);
+	int (*list)(struct registry *, struct lookup *, struct error *);
+	void (*cancel)(struct registry *, struct lookup *);
+	/* MUST. Until unwatched. */
+	int (*watch)(struct registry *, struct watch *, struct error *);
+	void (*unwatch)(struct registry *, struct watch *);
+	/* MAY. Why go-micro programs would not find a node with this id under
+	 * this service name ("label over 63 bytes"); NULL: they would. */
+	const char *(*foreign)(struct registry *, struct bytes service, struct bytes id);
+};
+
+struct registry {
+	const struct registry_ops *ops;
+	struct loop *loop;
+	struct registry_options opts;
+};
+
+struct registry *registry_new(const char *name, struct loop *, const struct registry_options *,
+	struct error *);
+void registry_free(struct registry *);
+const struct registry_ops *registry_find(const char *name, struct error *);
+extern const struct backend registry_table[];
+
+int registry_add(struct registry *, const struct service *, unsigned ttl_ms, struct error *);
+void registry_remove(struct registry *, const struct service *);
+int registry_get(struct registry *, struct bytes name, struct lookup *, struct error *);
+int registry_list(struct registry *, struct lookup *, struct error *);
+void registry_cancel(struct registry *, struct lookup *);	/* done is not called */
+int registry_watch(struct registry *, struct watch *, struct error *);
+void registry_unwatch(struct registry *, struct watch *);
+const char *registry_foreign(struct registry *, struct bytes service, struct bytes id);
+/* The value of a -X option "NAME.option" of this registry, or its default. */
+const char *registry_xopt(const struct registry *, const char *name);
+
+#endif

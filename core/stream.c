@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Byte streams over a loop: see stream.h. Listening is in listener.c. */
+#include "core/stream_impl.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* A read begins small, so that ten thousand idle connections stay small, and
+ * doubles while it comes back full: one system call then brings hundreds of
+ * pipelined messages. */
+enum {
+	READ_FIRST = 4 * 1024,
+	READ_MAX = 256 * 1024,
+	INPUT_MAX = 16 * 1024 * 1024,
+	OUT_KEEP = 1024 * 1024		/* an emptied output buffer over this is freed */
+};
+
+/* ---- the plain transport ---- */
+
+static ssize_t
+plain_read(struct stream *s, void *p, size_t n)
+{
+	return recv(s->watch.fd, p, n, 0);
+}
+
+static ssize_t
+plain_write(struct stream *s, const void *p, size_t n)
+{
+	return send(s->watch.fd, p, n, MSG_NOSIGNAL);
+}
+
+static void
+plain_close(struct stream *s)
+{
+	close(s->watch.fd);
+}
+
+const struct transport transport_plain = { plain_read, plain_write, plain_close };
+
+/* ---- state ---- */
+
+static void
+stream_watch(struct stream *s)
+{
+	unsigned want = 0;
+
+	if (!s->watch.added)
+		return;
+	if (s->open && !s->paused && !s->eof)
+		want |= LOOP_READ;
+	if (s->connecting || buf_len(&s->out))
+		want |= LOOP_WRITE;
+	if (s->broken)
+		want &= ~(unsigned)LOOP_WRITE;
+	loop_fd_set(s->loop, &s->watch, want);
+}
+
+static void
+stream_touch(struct stream *s)
+{
+	s->active_ns = loop_now_ns(s->loop);
+}
+
+/* Tells the user, from the loop, that the stream has ended. */
+static void
+stream_ended(struct stream *s, const struct error *err)
+{
+	s->open = s->connecting = false;
+	loop_fd_del(s->loop, &s->watch);
+	loop_timer_clear(s->loop, &s->timer);
+	s->ops->on_closed(s, err);
+}
+
+static void
+stream_failed(struct stream *s, const char *doing)
+{
+	struct error err;
+
+	error_sys(&err, ERR_CONNECT, "%s: %s", s->peer, doing);
+	stream_ended(s, &err);
+}
+
+/* Gives the user what is in the buffer. false: the stream is gone or has ended. */
+static bool
+stream_give(struct stream *s)
+{
+	size_t had, took;
+
+	while ((had = buf_len(&s->in)) > 0 && !s->paused && !s->dead) {
+		took = s->ops->on_data(s, buf_data(&s->in), had);
+		if (s->dead)
+			return false;
+		buf_consume(&s->in, took);
+		if (took == 0)
+			break;
+	}
+	if (!s->dead && !s->paused && buf_len(&s->in) >= s->limits.input_max) {
+		struct error err;
+
+		error_set(&err, ERR_CONNECT, "%s: sent more than %zu bytes that make no message",
+			s->peer, s->limits.input_max);
+		stream_ended(s, &err);
+		return false;
+	}
+	return !s->dead;
+}
+
+static void
+stream_read(struct stream *s)
+{
+	size_t room = s->read_size;
+	ssize_t n;
+
+	if (s->in.cap - s->in.end < room)
+		buf_room(&s->in, room);
+	n = s->transport->read(s, s->in.data + s->in.end, room);
+	if (n > 0) {
+		stream_touch(s);
+		buf_added(&s->in, (size_t)n);
+		if ((size_t)n == room && s->read_size < READ_MAX)
+			s->read_size *= 2;
+		stream_give(s);
+	} else if (n == 0 && s->broken) {
+		stream_ended(s, &s->error);
+	} else if (n == 0) {
+		s->eof = true;
+		stream_watch(s);
+		s->ops->on_closed(s, NULL);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		stream_failed(s, s->broken ? "connection lost" : "cannot read");
+	}
+}
+
+static void
+stream_write(struct stream *s)
+{
+	bool waited = s->waiting;
+
+	while (s->open && !s->broken && buf_len(&s->out)) {
+		ssize_t n = s->transport->write(s, buf_data(&s->out), buf_len(&s->out));
+
+		if (n < 0) {
+			if (errno == EAGAIN || errno == EINTR)
+				break;
+			/* What the peer said before it went may still be in our
+			 * input; reading on finds that, and then the end. */
+			error_sys(&s->error, ERR_CONNECT, "%s: cannot write", s->peer);
+			s->broken = true;
+			break;
+		}
+		stream_touch(s);
+		buf_consume(&s->out, (size_t)n);
+	}
+	if (s->broken)
+		buf_clear(&s->out);
+	s->waiting = buf_len(&s->out) > 0;
+	if (!s->waiting) {
+		if (s->out.cap > OUT_KEEP)
+			buf_release(&s->out);
+		if (s->shut && s->open && !s->shut_done) {
+			s->shut_done = true;
+			shutdown(s->watch.fd, SHUT_WR);
+		}
+	}
+	stream_watch(s);
+	s->drained = waited && !s->waiting;
+	if (s->broken && s->eof)	/* no read will find it */
+		loop_defer(s->loop, &s->resume);
+}
+
+static void
+stream_opened(struct stream *s)
+{
+	int code = 0;
+	socklen_t len = sizeof code;
+
+	getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &code, &len);
+	if (code) {
+		errno = code;
+		stream_failed(s, "cannot connect");
+		return;
+	}
+	s->connecting = false;
+	s->open = true;
+	stream_touch(s);
+	loop_timer_clear(s->loop, &s->timer);
+	if (s->limits.idle_timeout_ms)
+		loop_timer_set(s->loop, &s->timer, s->limits.idle_timeout_ms);
+	stream_watch(s);
+	if (buf_len(&s->out))
+		stream_kick(s);
+	if (s->ops->on_open)
+		s->ops->on_open(s);
+}
+
+static void
+stream_ready(struct loop_fd *w, unsigned ready)
+{
+	struct stream *s = w->arg;
+
+	if (s->connecting) {
+		if (ready & (LOOP_WRITE | LOOP_READ))
+			stream_opened(s);
+		return;
+	}
+	if (ready & LOOP_WRITE) {
+		stream_write(s);
+		if (s->drained && s->ops->on_drained) {
+			s->drained = false;
+			s->ops->on_drained(s);
+		}
+	}
+	if (s->dead || !s->open || !(ready & LOOP_READ))
+		return;
+	if (s->eof) {
+		errno = EPIPE;
+		stream_failed(s, "connection lost");
+		return;
+	}
+	if (s->paused) {
+		/* A hang-up is reported whether asked for or not; looking away is
+		 * the only way not to spin until the user reads again. */
+		loop_fd_del(s->loop, &s->watch);
+		return;
+	}
+	stream_read(s);
+}
+
+static void
+stream_timeout(struct loop_timer *t)
+{
+	struct stream *s = t->arg;
+	struct error err;
+	uint64_t idle_ms;
+
+	if (s->connecting) {
+		error_set(&err, ERR_CONNECT, "%s: no answer to connecting within %u ms", s->peer,
+			s->limits.connect_timeout_ms);
+		stream_ended(s, &err);
+		return;
+	}
+	idle_ms = (loop_clock_ns() - s->active_ns) / 1000000;
+	if (idle_ms + 1 < s->limits.idle_timeout_ms) {
+		loop_timer_set(s->loop, t, s->limits.idle_timeout_ms - idle_ms);
+		return;
+	}
+	error_set(&err, ERR_CONNECT, "%s: nothing for %u ms", s->peer, s->limits.idle_timeout_ms);
+	stream_ended(s, &err);
+}
+
+static void
+stream_flush_task(struct loop_task *t)
+{
+	struct stream *s = t->arg;
+
+	stream_write(s);
+}
+
+static void
+stream_resume_task(struct loop_task *t)
+{
+	struct stream *s = t->arg;
+	struct error err;
+
+	if (s->broken && s->eof && s->open) {
+		stream_ended(s, &s->error);
+		return;
+	}
+	if (s->paused || s->dead || !s->open)
+		return;
+	if (!stream_give(s) || s->paused || !s->open)
+		return;
+	if (!s->watch.added && loop_fd_add(s->loop, &s->watch, s->watch.fd, 0, &err) < 0) {
+		stream_ended(s, &err);
+		return;
+	}
+	stream_watch(s);
+}
+
+static void
+stream_free_task(struct loop_task *t)
+{
+	struct stream *s = t->arg;
+
+	buf_release(&s->in);
+	buf_release(&s->out);
+	free(s);
+}
+
+/* ---- making and ending ---- */
+
+struct stream *
+stream_make(struct loop *loop, int fd, const struct stream_ops *ops,
+	const struct stream_limits *limits, void *arg)
+{
+	struct stream *s = xcalloc(1, sizeof *s);
+
+	s->loop = loop;
+	s->ops = ops;
+	s->arg = arg;
+	s->transport = &transport_plain;
+	if (limits)
+		s->limits = *limits;
+	if (!s->limits.input_max)
+		s->limits.input_max = INPUT_MAX;
+	s->read_size = READ_FIRST;
+	s->watch.fd = fd;
+	s->watch.fn = stream_ready;
+	s->watch.arg = s;
+	s->timer.fn = stream_timeout;
+	s->flush.fn = stream_flush_task;
+	s->resume.fn = stream_resume_task;
+	s->free.fn = stream_free_task;
+	s->timer.arg = s->flush.arg = s->resume.arg = s->free.arg = s;
+	return s;
+}
+
+int
+stream_accepted(struct stream *s, struct error *err)
+{
+	s->open = true;
+	stream_touch(s);
+	if (s->limits.idle_timeout_ms)
+		loop_timer_set(s->loop, &s->timer, s->limits.idle_timeout_ms);
+	return loop_fd_add(s->loop, &s->watch, s->watch.fd, LOOP_READ, err);
+}
+
+void
+stream_tune(int fd, int family)
+{
+	int on = 1;
+
+	if (family == AF_UNIX)
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+int
+stream_address(struct bytes text, union sockaddr_any *a, socklen_t *len)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)&a->ss;
+
+	if (text.n < 5 || memcmp(text.p, "unix:", 5) != 0)
+		return net_parse(text, a, len) ? 0 : -1;
+	text.p += 5;
+	text.n -= 5;
+	if (!text.n || text.n >= sizeof un->sun_path)
+		return -1;
+	memset(a, 0, sizeof *a);
+	un->sun_family = AF_UNIX;
+	memcpy(un->sun_path, text.p, text.n);
+	*len = (socklen_t)sizeof *un;
+	return 0;
+}
+
+struct stream *
+stream_connect(struct loop *loop, const char *address, const struct stream_ops *ops,
+	const struct stream_limits *limits, void *arg, struct error *err)
+{
+	union sockaddr_any a;
+	socklen_t len;
+	struct stream *s;
+	int fd;
+
+	if (stream_address(bytes_str(address), &a, &len) < 0) {
+		error_set(err, ERR_CONNECT, "%s: not an address (host:port, [v6]:port, unix:PATH)",
+			address);
+		return NULL;
+	}
+	fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
+		error_sys(err, ERR_CONNECT, "%s: cannot make a socket", address);
+		return NULL;
+	}
+	stream_tune(fd, a.sa.sa_family);
+	s = stream_make(loop, fd, ops, limits, arg);
+	snprintf(s->peer, sizeof s->peer, "%s", address);
+	s->connecting = true;
+	/* What fails at once (no route, no such socket file) is told at once. */
+	if (connect(fd, &a.sa, len) < 0 && errno != EINPROGRESS) {
+		error_sys(err, ERR_CONNECT, "%s: cannot connect", address);
+		stream_close(s);
+		return NULL;
+	}
+	if (loop_fd_add(loop, &s->watch, fd, LOOP_WRITE, err) < 0) {
+		stream_close(s);
+		return NULL;
+	}
+	if (s->limits.connect_timeout_ms)
+		loop_timer_set(loop, &s->timer, s->limits.connect_timeout_ms);
+	return s;
+}
+
+void
+stream_close(struct stream *s)
+{
+	if (!s || s->dead)
+		return;
+	s->dead = true;
+	s->open = false;
+	loop_fd_del(s->loop, &s->watch);
+	loop_timer_clear(s->loop, &s->timer);
+	loop_task_cancel(&s->flush);
+	loop_task_cancel(&s->resume);
+	s->transport->close(s);
+	loop_defer(s->loop, &s->free);
+}
+
+/* ---- using ---- */
+
+void *
+stream_arg(const struct stream *s)
+{
+	return s->arg;
+}
+
+void
+stream_set_arg(struct stream *s, void *arg)
+{
+	s->arg = arg;
+}
+
+const char *
+stream_peer(const struct stream *s)
+{
+	return s->peer;
+}
+
+struct buf *
+stream_out(struct stream *s)
+{
+	return &s->out;
+}
+
+void
+stream_kick(struct stream *s)
+{
+	if (s->open && !s->waiting)
+		loop_defer(s->loop, &s->flush);
+}
+
+void
+stream_flush(struct stream *s)
+{
+	loop_task_cancel(&s->flush);
+	if (s->open)
+		stream_write(s);
+}
+
+void
+stream_pause(struct stream *s, bool on)
+{
+	if (s->paused == on)
+		return;
+	s->paused = on;
+	if (!on)
+		loop_defer(s->loop, &s->resume);
+	else
+		stream_watch(s);
+}
+
+bool
+stream_is_open(const struct stream *s)
+{
+	return s->open && !s->broken;
+}
+
+void
+stream_shutdown(struct stream *s)
+{
+	s->shut = true;
+	stream_kick(s);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a stream, for stream.c, listener.c and the transports only. */
+#ifndef MBUS_CORE_STREAM_IMPL_H
+#define MBUS_CORE_STREAM_IMPL_H
+
+#include "core/net.h"
+#include "core/stream.h"
+
+struct stream {
+	struct loop *loop;
+	const struct stream_ops *ops;
+	const struct transport *transport;
+	void *arg;
+	struct stream_limits limits;
+	struct loop_fd watch;
+	struct loop_timer timer;	/* connecting, then idleness */
+	struct loop_task flush, resume, free;
+	struct buf in, out;
+	size_t read_size;
+	uint64_t active_ns;		/* when something was last read or written */
+	struct error error;		/* why it is broken */
+	bool connecting, open, paused;
+	bool eof;			/* the peer sends no more */
+	bool waiting;			/* the kernel did not take all output */
+	bool drained;			/* ... and now it has */
+	bool broken;			/* writing failed; reading finds the end */
+	bool shut, shut_done;
+	bool dead;			/* the user closed it */
+	char peer[NET_TEXT_MAX + 64];
+};
+
+extern const struct transport transport_plain;
+
+/* A stream over a descriptor, which it owns from then on; not yet watched. */
+struct stream *stream_make(struct loop *, int fd, const struct stream_ops *,
+	const struct stream_limits *, void *arg);
+/* For an accepted one: open at once. */
+int stream_accepted(struct stream *, struct error *);
+/* No delays, keep-alive. */
+void stream_tune(int fd, int family);
+/* "host:port", "[v6]:port" (IP addresses only) or "unix:PATH". -1: none of them. */
+int stream_address(struct bytes text, union sockaddr_any *, socklen_t *);
+
+#endif

@@ -1,0 +1,21 @@
+# The peers that mbus is measured against, and what runs them: tests/bench/run.sh.
+#
+#	make bench		builds them; ROWS="H1 T6" or ROWS=all also measures
+#
+# They need more packages than the build and the tests do:
+BENCH_DEPS = libcurl4-openssl-dev libmicrohttpd-dev apache2-utils wrk curl mosquitto-clients iproute2
+
+ROWS =
+bench_tools = bench_wait bench_lines curl_easy curl_multi mhd_server
+
+.PHONY: bench bench-deps
+bench-deps: deps
+	@tests/setup/apt "make bench" $(BENCH_DEPS)
+bench: all $(bench_tools:%=$(B)/bench/%)
+	$(if $(ROWS),@tests/bench/run.sh $(if $(filter all,$(ROWS)),,$(ROWS)))
+
+$(B)/bench/curl_%: bench_libs = -lcurl
+$(B)/bench/mhd_%: bench_libs = -lmicrohttpd
+$(B)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(CC) $(STD) $(CFLAGS) $(WARN) -o $@ $< $(bench_libs)

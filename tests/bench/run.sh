@@ -1,0 +1,222 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# tests/bench/run.sh [-r ROUNDS] [-d DIVISOR] [ROW...]: measures mbus beside its
+# peers and prints the ratios; `make bench` builds what it needs.
+#
+# Peer and mbus take turns, peer first, 5 rounds (-r); the figure to judge by is the
+# median of the rounds' ratios mbus / peer, shown with the least and the greatest.
+# Rates are better when higher, times and CPU when lower: the columns "must" and
+# "aim" say which. Nothing else should be running: the load is printed on top, and
+# the word "busy" when it was not low. -d 10 moves a tenth of the events, to see
+# whether the rows work; such figures mean little.
+#
+# ROW: those of rows.bash; none: all of them. A row that cannot run says why.
+# Everything runs in a network namespace of its own, so that multicast works and
+# ports are free.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit
+
+rounds=5 divisor=1
+while getopts r:d: opt; do
+	case $opt in
+	r) rounds=$OPTARG ;;
+	d) divisor=$OPTARG ;;
+	*) sed -n '4,17s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+	esac
+done
+
+if [ -z "${MBUS_BENCH_INSIDE-}" ]; then
+	for ns in '-npm --fork --kill-child --mount-proc' '-rnpm --fork --kill-child --mount-proc'; do
+		# shellcheck disable=SC2086
+		if unshare $ns true 2> /dev/null; then
+			export MBUS_BENCH_INSIDE=1
+			# shellcheck disable=SC2016
+			exec unshare $ns sh -c 'ip link set lo up && ip addr add 10.77.0.1/32 dev lo &&
+				ip route add 224.0.0.0/4 dev lo && exec "$@"' sh "$0" "$@"
+		fi
+	done
+	echo "tests/bench/run.sh: network namespaces are not allowed here" >&2
+	exit 1
+fi
+shift $((OPTIND - 1))
+
+build=${MBUS_TEST_BUILD:-build}
+mbus=$build/mbus
+tool=$build/bench
+go=build/go
+cpu=$(($(nproc) > 1 ? 1 : 0))	# where one-at-a-time rows are pinned
+tmp=$(mktemp -d)
+declare -A pid=()
+trap 'stop_all; rm -rf "$tmp"' EXIT
+trap 'exit 130' INT TERM
+for v in $(compgen -e | grep -E '^(MICRO_|MBUS_(CONFIG|PROFILE|BACKENDS))|_proxy$|_PROXY$'); do
+	unset "$v"
+done
+export LC_ALL=C
+
+# ---- arithmetic ----
+
+calc() { awk "BEGIN { printf \"%.9g\", $1 }"; }
+
+# spread NUMBER...: sets median, least, most.
+spread() {
+	# shellcheck disable=SC2046
+	set -- $(printf '%s\n' "$@" | sort -g)
+	least=$1 most=${!#}
+	median=$(calc "(${*:(($# + 1) / 2):1} + ${*:($# / 2 + 1):1}) / 2")
+}
+
+# human NUMBER UNIT
+human() {
+	awk -v n="$1" -v u="$2" 'BEGIN {
+		if (u == "s") { if (n < 1e-3) printf "%.2f us", n * 1e6; else if (n < 1) printf "%.2f ms", n * 1e3; else printf "%.2f s", n }
+		else if (n >= 1e6) printf "%.2f M%s", n / 1e6, u
+		else if (n >= 1e4) printf "%.1f k%s", n / 1e3, u
+		else printf "%.1f %s", n, u }'
+}
+
+# ---- running things ----
+
+# cannot WHY: this row cannot run (or ran and is worth nothing). Use: cannot ... || return
+cannot() {
+	why=$*
+	return 1
+}
+
+have() {
+	local x
+
+	for x; do
+		command -v "$x" > /dev/null || cannot "${x##*/} is not there" || return
+	done
+}
+
+# timed COMMAND...: sets start, wall, cputime, rss; its output is in $tmp/out, $tmp/err.
+# With pin set, on one CPU.
+timed() {
+	local user sys status
+
+	rm -f "$tmp/use"
+	${pin:+taskset -c "$cpu"} "$tool/bench_wait" "$tmp/use" "$@" > "$tmp/out" 2> "$tmp/err"
+	read -r start wall user sys rss status < "$tmp/use" || cannot "could not be started: $1" || return
+	cputime=$(calc "$user + $sys")
+	[ "$status" = 0 ] ||
+		cannot "exit status $status: ${1##*/} ${2-}: $(tail -n 1 "$tmp/err" | cut -c1-120)"
+}
+
+# server NAME SINK COMMAND...: in the background, until it says that it is ready on
+# descriptor 8 (or stdout, if SINK is -). With pin set, on one CPU. /dev/null, or for
+# SINK lines: its stdout goes through bench_lines into $tmp/NAME.lines.
+server() {
+	local name=$1 sink=$2 word= ready=$tmp/$1.ready
+	shift 2
+
+	stop "$name"
+	rm -f "$ready" "$tmp/$name.lines" "$tmp/$name.done"
+	mkfifo "$ready" "$tmp/$name.done"
+	case $sink in
+	-) ${pin:+taskset -c "$cpu"} "$@" < "$tmp/$name.done" > "$ready" 2> "$tmp/$name.err" & ;;
+	lines) ${pin:+taskset -c "$cpu"} "$@" 8> "$ready" 2> "$tmp/$name.err" \
+		< /dev/null > >(exec 8>&-; exec "$tool/bench_lines" "$tmp/$name.lines") & ;;
+	*) ${pin:+taskset -c "$cpu"} "$@" < /dev/null 8> "$ready" > "$sink" 2> "$tmp/$name.err" & ;;
+	esac
+	pid[$name]=$!
+	# stdin of a server that would end with it stays open
+	if [ "$sink" = - ]; then exec 7<> "$tmp/$name.done"; fi
+	read -r -t 20 word < "$ready" || [ "$word" ] ||
+		cannot "${1##*/} ${2-} did not start: $(tail -n 1 "$tmp/$name.err" | cut -c1-120)"
+}
+
+stop() {
+	local i p=${pid[$1]-}
+
+	[ "$p" ] || return 0
+	unset "pid[$1]"
+	kill -TERM "$p" 2> /dev/null
+	for ((i = 0; i < 150; i++)); do
+		kill -0 "$p" 2> /dev/null || break
+		sleep 0.02
+	done
+	kill -KILL "$p" 2> /dev/null
+	wait "$p" 2> /dev/null
+	return 0
+}
+
+stop_all() {
+	local name
+
+	for name in "${!pid[@]}"; do stop "$name"; done
+}
+
+# counted NAME: stops a server with the sink `lines`; sets lines, first, last.
+counted() {
+	local i
+
+	stop "$1"
+	for ((i = 0; i < 250; i++)); do
+		[ ! -s "$tmp/$1.lines" ] || break
+		sleep 0.02
+	done
+	read -r lines first last < "$tmp/$1.lines" || cannot "the sink of $1 did not end"
+}
+
+# ---- comparing and printing ----
+
+# compare PEER MBUS: functions that measure once and set value (or say cannot).
+compare() {
+	local i
+
+	peers=() ours=() ratios=()
+	for ((i = 0; i < rounds; i++)); do
+		value=
+		"$1" || return
+		peers+=("$value")
+		value=
+		"$2" || return
+		ours+=("$value")
+		ratios+=("$(calc "${ours[i]} / ${peers[i]}")")
+	done
+}
+
+# report ID WHAT PEER UNIT MUST AIM: the row, from what compare left. MUST and AIM:
+# ">= 1.0" or "<= 0.5".
+report() {
+	local verdict peer our
+
+	spread "${peers[@]}"
+	peer=$(human "$median" "$4")
+	spread "${ours[@]}"
+	our=$(human "$median" "$4")
+	spread "${ratios[@]}"
+	verdict=BELOW
+	[ "$(calc "$median $5")" = 0 ] || verdict=ok
+	[ "$(calc "$median $6")" = 0 ] || verdict=aim
+	printf '%-4s %-43s %12s %12s  %7.3f (%.3f ... %.3f)  %-7s %-7s %s\n' "$1" "$2" "$our" "$peer" \
+		"$median" "$least" "$most" "$5" "$6" "$verdict"
+	printf '     peer: %s%s\n' "$3" "${note:+; $note}"
+}
+
+tests_row() {
+	local pin='' note='' why=''
+
+	"row_$1" || printf '%-4s cannot be measured: %s\n' "$1" "${why:-it failed}"
+	stop_all
+}
+
+. tests/bench/rows.bash
+
+[ -x "$tool/bench_wait" ] || { echo "tests/bench/run.sh: make bench first" >&2; exit 1; }
+[ $# -gt 0 ] || set -- "${all_rows[@]}"
+for row; do
+	declare -F "row_$row" > /dev/null ||
+		{ echo "tests/bench/run.sh: no row $row; there are: ${all_rows[*]}" >&2; exit 2; }
+done
+
+load=$(cut -d' ' -f1 /proc/loadavg)
+echo "$(nproc) CPUs, kernel $(uname -r), load $load$([ "$(calc "$load < 0.5")" = 1 ] || echo ' (busy)')," \
+	"$rounds rounds, mbus $("$mbus" --version 2> /dev/null | head -n 1 | sed 's/^mbus //' || :)"
+printf '%-4s %-43s %12s %12s  %7s %-17s  %-7s %-7s\n' row '' mbus peer ratio '(least ... most)' must aim
+for row; do
+	tests_row "$row"
+done

@@ -1,0 +1,75 @@
+# What installs the needed packages and checks the build; see the head of the
+# Makefile for the targets that are meant to be typed.
+#
+# Define T="unit bats/pub fuzz" to run only these of the tests.
+# Define JOBS=4 for more of them at a time (default: one a processor, at least 2).
+# Define FUZZ_SECONDS=60 to give each fuzz target that long.
+# Define MBUS_CACHE=/some/where for what is downloaded and built for the tests
+# (default: .cache here, 1.6 GB).
+
+# Debian packages for the tests, besides those of the build.
+CHECK_DEPS = bats clang libclang-rt-14-dev mandoc shellcheck iproute2 ca-certificates python3-venv
+LONG_DEPS = valgrind
+
+T =
+JOBS =
+FUZZ_SECONDS =
+export JOBS FUZZ_SECONDS MBUS_CACHE
+
+unit = $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
+fuzz = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+# Test builds have folders of their own.
+ASAN = SANITIZE=address,undefined WERROR=-Werror
+FUZZ = SANITIZE=fuzzer-no-link,address,undefined B=build-fuzz CC=clang WERROR=-Werror
+submake = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: deps check-deps long-deps go-programs unit-programs fuzz-programs programs
+deps:
+	@tests/setup/apt "the build" $(DEPS) $(sort $(foreach b,$(in) $(mod),$(DEPS_$(b))))
+check-deps: deps
+	@tests/setup/apt "make check" $(CHECK_DEPS)
+long-deps: check-deps
+	@tests/setup/apt "make check-long" $(LONG_DEPS)
+
+go-programs:
+	@tests/go/build
+unit-programs: $(unit:%=$(B)/test/test_%)
+fuzz-programs: $(fuzz:%=$(B)/fuzz/fuzz_%)
+
+# Everything that tests/run runs.
+programs:
+	@$(submake) all unit-programs
+	$(if $(SANITIZE),,@$(submake) $(ASAN) unit-programs)
+	@$(submake) $(FUZZ) fuzz-programs
+	@tests/go/build
+
+.PHONY: check check-long unit fuzz demo go-demo
+check:
+	@tests/setup/preflight
+	@$(submake) check-deps
+	@$(submake) programs
+	@MBUS_TEST_BUILD=$(B) tests/run $(T)
+check-long:
+	@tests/setup/preflight
+	@$(submake) long-deps
+	@$(submake) programs
+	@MBUS_TEST_BUILD=$(B) tests/run --long $(T)
+unit: unit-programs
+	@MBUS_TEST_BUILD=$(B) tests/run unit
+fuzz:
+	@$(submake) $(FUZZ) fuzz-programs
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) tests/run fuzz
+demo: deps
+	@$(submake) all
+	@MBUS=$(B)/mbus examples/demo.sh
+go-demo:
+	@examples/go-micro/run
+
+$(B)/test/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/test.o $(obj_test)
+	@mkdir -p $(@D)
+	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(libs)
+$(B)/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(obj_test)
+	@mkdir -p $(@D)
+	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(libs)
+.PRECIOUS: $(B)/tests/unit/%.o $(B)/tests/fuzz/%.o
