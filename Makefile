@@ -101,6 +101,9 @@ $(B)/%.o: %.c $(B)/config.h Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(ALL_CFLAGS) -fvisibility=hidden -c -o $@ $<
 
+# Embedded by .incbin, which the compiler's dependencies do not see.
+$(B)/cli/complete.o: completions/mbus.bash completions/_mbus completions/mbus.fish
+
 # Which modules this build has: read by core/backend.c. Rewritten only when the
 # answer changes.
 $(B)/config.h: FORCE

@@ -63,7 +63,11 @@ pub_tell(struct pub *p, uint64_t id, const struct error *err)
 	if (!pub_is_new(p, err->text))
 		return;
 	pub_source_place(&p->source, id, &place);
-	log_error("%s: %s", buf_cstr(&place), err->text);
+	buf_add_str(&place, ": ");
+	/* Backends that name the topic need not hear it from here again. */
+	if (strncmp(err->text, buf_cstr(&place), buf_len(&place)) == 0)
+		buf_clear(&place);
+	log_error("%s%s", buf_cstr(&place), err->text);
 	buf_release(&place);
 }
 
@@ -95,7 +99,9 @@ pub_summary(struct pub *p)
 	text = buf_cstr(&why);
 	if (p->interrupt.signo)
 		log_error("interrupted: %llu confirmed%s", (unsigned long long)p->confirmed, text);
-	else if (failed && (all > 1 || cut))
+	else if (cut && all)
+		log_error("stopped: %llu confirmed%s", (unsigned long long)p->confirmed, text);
+	else if (failed && all > 1)
 		log_error("%llu of %llu not delivered: %s", (unsigned long long)failed,
 			(unsigned long long)all, text + 2);
 	else

@@ -171,11 +171,10 @@ common_color(const struct common_args *c, int fd)
 int
 stdout_write(const struct buf *b, struct error *err)
 {
-	const char *p = buf_data(b);
-	size_t n = buf_len(b);
+	struct bytes left = buf_bytes(b);
 
-	while (n) {
-		ssize_t w = write(STDOUT_FILENO, p, n);
+	while (left.n) {
+		ssize_t w = write(STDOUT_FILENO, left.p, left.n);
 
 		if (w < 0 && errno == EINTR)
 			continue;
@@ -183,8 +182,7 @@ stdout_write(const struct buf *b, struct error *err)
 			return 0;
 		if (w < 0)
 			return error_sys(err, ERR_LOCAL_IO, "stdout");
-		p += w;
-		n -= (size_t)w;
+		left = bytes_of(left.p + w, left.n - (size_t)w);
 	}
 	return 0;
 }

@@ -89,15 +89,16 @@ xopt_candidates(struct context *c)
 	struct error err = ERROR_INIT;
 	const struct broker_ops *broker = broker_find(c->broker, &err);
 	const struct registry_ops *registry = registry_find(c->registry, &err);
+	const struct broker_option *o;
 	struct buf tmp = BUF_INIT;
 
 	candidate(c, BYTES("list"), "show the options");
-	for (const struct broker_option *o = broker ? broker->options : NULL; o && o->name; o++) {
+	for (o = broker ? broker->options : NULL; o && o->name; o++) {
 		buf_clear(&tmp);
 		buf_addf(&tmp, "%s=", o->name);
 		candidate(c, buf_bytes(&tmp), o->help);
 	}
-	for (const struct broker_option *o = registry ? registry->options : NULL; o && o->name; o++) {
+	for (o = registry ? registry->options : NULL; o && o->name; o++) {
 		buf_clear(&tmp);
 		buf_addf(&tmp, "%s.%s=", registry->name, o->name);
 		candidate(c, buf_bytes(&tmp), o->help);

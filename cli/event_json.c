@@ -220,7 +220,7 @@ add_header(struct event_json *e, struct bytes name, struct bytes value)
 	e->headers[e->nheaders++] = (struct header){ name, value };
 }
 
-static const char not_a_value[] = "a value is no string, null or {\"b64\":\"...\"}";
+static const char not_a_value[] = "neither a string, null nor {\"b64\":\"...\"}";
 
 /* A string, null (p NULL) or {"b64":"..."}. */
 static int
@@ -246,6 +246,27 @@ read_value(struct event_json *e, const char *what, enum json_token t, struct byt
 	return t == JSON_OBJECT_END ? 0 : bad_value(e, what, t, not_a_value, err);
 }
 
+/* The value or values of one name, t being the first token. */
+static int
+read_values(struct event_json *e, struct bytes name, enum json_token t, struct error *err)
+{
+	bool array = t == JSON_ARRAY;
+	struct bytes value;
+
+	if (array)
+		t = json_next(&e->scan);
+	while (!array || t != JSON_ARRAY_END) {
+		if (read_value(e, "the value", t, &value, err) < 0)
+			return error_prefix(err, "headers: %.*s", name.n > 60 ? 60 : (int)name.n,
+				name.p);
+		add_header(e, name, value);
+		if (!array)
+			break;
+		t = json_next(&e->scan);
+	}
+	return 0;
+}
+
 /* {"name":value,...}, where an array of values is a name that repeats. */
 static int
 read_header_object(struct event_json *e, const char *what, struct error *err)
@@ -253,22 +274,11 @@ read_header_object(struct event_json *e, const char *what, struct error *err)
 	enum json_token t;
 
 	while ((t = json_next(&e->scan)) == JSON_KEY) {
-		struct bytes name, value;
+		struct bytes name;
 
-		if (take_string(e, what, &name, err) < 0)
+		if (take_string(e, what, &name, err) < 0 ||
+		    read_values(e, name, json_next(&e->scan), err) < 0)
 			return -1;
-		t = json_next(&e->scan);
-		if (t != JSON_ARRAY) {
-			if (read_value(e, what, t, &value, err) < 0)
-				return -1;
-			add_header(e, name, value);
-			continue;
-		}
-		while ((t = json_next(&e->scan)) != JSON_ARRAY_END) {
-			if (read_value(e, what, t, &value, err) < 0)
-				return -1;
-			add_header(e, name, value);
-		}
 	}
 	return t == JSON_OBJECT_END ? 0 : bad_json(e, err);
 }

@@ -93,7 +93,8 @@ print_completion(const char *shell)
 	struct buf out = BUF_INIT;
 
 	if (!text.p) {
-		error_set(&err, ERR_USAGE, "--completion: '%.60s' is none of bash, zsh, fish", shell);
+		error_set(&err, ERR_USAGE, "--completion: '%.60s' is none of bash, zsh, fish",
+			shell);
 		return failed(&err);
 	}
 	buf_add_bytes(&out, text);
@@ -140,8 +141,8 @@ unknown_command(const char *name)
 	return failed(&err);
 }
 
-/* Help, version and -X list come before everything that could be wrong in the
- * environment or in the operands. *status is set when that was the answer. */
+/* Help and version come before everything that could be wrong in the environment
+ * or in the operands. *status is set when that was the answer. */
 static bool
 answered(const struct command *cmd, const struct common_args *c, int *status)
 {

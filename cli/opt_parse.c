@@ -137,12 +137,12 @@ number(const struct opt *o, const char *where, const char *value, uint64_t *n, s
 		return bad(err, where, value, o->flags & OPT_ALL ?
 			"a size (write 4096, 64K, 1MiB, all)" : "a size (write 4096, 64K, 1MiB)");
 	if (*n < o->min)
-		return error_set(err, ERR_USAGE, "%s: %.*s is too small, the least is %llu%s", where,
-			SHOWN, value, (unsigned long long)o->min,
+		return error_set(err, ERR_USAGE, "%s: %.*s is too small, the least is %llu%s",
+			where, SHOWN, value, (unsigned long long)o->min,
 			o->type == OPT_T_DUR ? "ms" : "");
 	if (!all && o->max && *n > o->max)
-		return error_set(err, ERR_USAGE, "%s: %.*s is too large, the most is %llu%s", where,
-			SHOWN, value, (unsigned long long)o->max,
+		return error_set(err, ERR_USAGE, "%s: %.*s is too large, the most is %llu%s",
+			where, SHOWN, value, (unsigned long long)o->max,
 			o->type == OPT_T_DUR ? "ms" : "");
 	return 0;
 }

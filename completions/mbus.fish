@@ -6,7 +6,11 @@ function __mbus_complete
     set -l current (commandline -ct)
     for line in ($words[1] --complete $words[2..-1] "$current" 2>/dev/null)
         if test "$line" = :file
-            __fish_complete_path (string replace -r '^--[^=]*=' '' -- "$current")
+            # "--file=na": the name stays in front.
+            set -l option (string match -r '^--[^=]*=' -- "$current")
+            for path in (__fish_complete_path (string replace -r '^--[^=]*=' '' -- "$current"))
+                echo "$option$path"
+            end
         else
             echo $line
         end

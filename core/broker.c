@@ -259,6 +259,10 @@ broker_subscribe(struct broker *b, struct bytes topic, const struct subscribe_op
 		error_set(err, ERR_NOTFOUND, "the %s broker has no groups", b->ops->name);
 		return NULL;
 	}
+	if (!(b->ops->caps & BROKER_BINARY_TOPIC) && !utf8_valid(topic.p, topic.n)) {
+		error_set(err, ERR_USAGE, "%s", cannot_carry[0].why);
+		return NULL;
+	}
 	s = xcalloc(1, sizeof *s);
 	s->broker = b;
 	s->topic = bytes_of(xmemdup0(topic.p, topic.n), topic.n);

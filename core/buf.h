@@ -30,7 +30,12 @@ struct buf {
 /* Frees the contents and leaves an empty, usable buf. */
 void buf_release(struct buf *);
 
-static inline char *buf_data(const struct buf *b) { return b->data + b->start; }
+/* By way of an integer: NULL + 0 is not defined for pointers. */
+static inline char *
+buf_data(const struct buf *b)
+{
+	return (char *)((uintptr_t)b->data + b->start);
+}
 static inline size_t buf_len(const struct buf *b) { return b->end - b->start; }
 static inline struct bytes
 buf_bytes(const struct buf *b)
@@ -50,7 +55,7 @@ buf_room(struct buf *b, size_t n)
 {
 	if (b->cap - b->end < n)
 		buf_grow(b, n);
-	return b->data + b->end;
+	return (char *)((uintptr_t)b->data + b->end);
 }
 static inline void buf_added(struct buf *b, size_t n) { b->end += n; }
 

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { PREFIX_MAX = 200 };
+
 /* weight: which of two kinds a mixed run ends with; the heavier wins. */
 static const struct {
 	int status, weight;
@@ -23,7 +25,7 @@ static const struct {
 	[ERR_LOCAL_IO] = { 6, 8 },
 };
 
-static void
+static void __attribute__((format(printf, 3, 0)))
 error_vset(struct error *err, enum error_kind kind, const char *fmt, va_list ap)
 {
 	err->kind = kind;
@@ -69,6 +71,14 @@ error_prefix(struct error *err, const char *fmt, ...)
 	vsnprintf(err->text, sizeof err->text, fmt, ap);
 	va_end(ap);
 	len = strlen(err->text);
+	/* A long topic must leave room for what is wrong with it. */
+	if (len > PREFIX_MAX) {
+		len = PREFIX_MAX;
+		while (len && ((unsigned char)err->text[len] & 0xc0) == 0x80)
+			len--;
+		memcpy(err->text + len, "...", 3);
+		len += 3;
+	}
 	snprintf(err->text + len, sizeof err->text - len, ": %s", was);
 	return -1;
 }

@@ -56,6 +56,26 @@ word_is_plain(uint64_t w, enum dialect d)
 	return hit == 0;
 }
 
+#ifdef __SSE2__
+static inline bool
+block_is_plain(const char *p, enum dialect d)
+{
+	__m128i v = _mm_loadu_si128((const void *)p);
+	__m128i hit = _mm_or_si128(block_equal(v, '\\'), block_below(v, 0x20));
+
+	if (d == GO) {
+		hit = _mm_or_si128(hit, block_equal(_mm_or_si128(v, _mm_set1_epi8(0x04)), '&'));
+		hit = _mm_or_si128(hit, block_equal(_mm_or_si128(v, _mm_set1_epi8(0x02)), '>'));
+		hit = _mm_or_si128(hit, v);
+	} else {
+		hit = _mm_or_si128(hit, block_equal(v, '"'));
+		hit = _mm_or_si128(hit, block_equal(v, 0x7f));
+		hit = _mm_or_si128(hit, block_equal(v, 0xe2));
+	}
+	return _mm_movemask_epi8(hit) == 0;
+}
+#endif
+
 static inline char *
 put_u16(char *out, unsigned v)
 {
@@ -106,6 +126,16 @@ put_one(char *out, const char **p, const char *end, enum dialect d)
 	return out;
 }
 
+/* Are the eight bytes before end in the output as they are, as far as they are
+ * there? A byte over 0x7f may be the rest of an escaped sequence. */
+static inline bool
+last_word_is_plain(const char *end, enum dialect d)
+{
+	uint64_t w = word_load(end - 8);
+
+	return !(w & WORD_HIGHS) && word_is_plain(w, d);
+}
+
 /* Room that is kept at the output beyond the input that is left: a word of
  * escapes (48) more than it takes in, and the closing quote. */
 #define SLACK 64
@@ -119,12 +149,20 @@ add_string(struct buf *b, struct bytes s, enum dialect d)
 
 	*out++ = '"';
 	while (p < end) {
-		while (end - p >= 8 && word_is_plain(word_load(p), d)) {
+#ifdef __SSE2__
+		for (; end - p >= 16 && block_is_plain(p, d); p += 16, out += 16)
+			memcpy(out, p, 16);
+#endif
+		for (; end - p >= 8 && word_is_plain(word_load(p), d); p += 8, out += 8)
 			memcpy(out, p, 8);
-			out += 8, p += 8;
-		}
 		const char *stop = end - p >= 8 ? p + 8 : end;
 
+		if (stop == end && s.n >= 8 && last_word_is_plain(end, d)) {
+			/* The last bytes, and again some of those before them. */
+			out += end - p;
+			memcpy(out - 8, end - 8, 8);
+			p = end;
+		}
 		while (p < stop)
 			out = put_one(out, &p, end, d);
 		/* What escapes have eaten of the room comes back here. */

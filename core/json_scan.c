@@ -135,7 +135,7 @@ INLINE enum json_token
 scan_string(struct json_scan *s, const char *p)
 {
 	const char *begin = p;
-	uint64_t high = 0;
+	bool high = false;
 
 	s->escaped = false;
 	for (;;) {
@@ -149,7 +149,7 @@ scan_string(struct json_scan *s, const char *p)
 		if (!p)
 			return JSON_ERROR;
 	}
-	s->ascii = !(high & WORD_HIGHS);
+	s->ascii = !high;
 	s->text = bytes_of(begin, (size_t)(p - begin));
 	return token(s, p + 1, JSON_STRING);
 }

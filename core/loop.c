@@ -30,10 +30,11 @@ struct loop {
 	struct epoll_event ready[LOOP_BATCH];
 	int nready;
 	struct loop_fd *always;		/* those epoll refuses: regular files */
+	struct loop_fd *next_always;	/* of the walk over them that is under way */
 	struct loop_timer **heap;	/* a binary heap, the earliest first */
 	size_t ntimers, cap_timers;
 	struct loop_task tasks;		/* a ring, this one its end */
-	struct loop_idle *idle;
+	struct loop_idle *idle, *next_idle;	/* likewise */
 	bool busy;			/* something ran since the idle hooks did */
 	uint64_t busy_since_ns;
 	struct loop_fd signal_fd;
@@ -143,6 +144,8 @@ loop_fd_del(struct loop *l, struct loop_fd *w)
 		while (*p != w)
 			p = &(*p)->next_always;
 		*p = w->next_always;
+		if (l->next_always == w)
+			l->next_always = w->next_always;
 		return;
 	}
 	epoll_ctl(l->epoll, EPOLL_CTL_DEL, w->fd, NULL);
@@ -301,6 +304,8 @@ loop_idle_del(struct loop *l, struct loop_idle *h)
 	for (struct loop_idle **p = &l->idle; *p; p = &(*p)->next)
 		if (*p == h) {
 			*p = h->next;
+			if (l->next_idle == h)
+				l->next_idle = h->next;
 			return;
 		}
 }
@@ -308,11 +313,9 @@ loop_idle_del(struct loop *l, struct loop_idle *h)
 static void
 run_idle(struct loop *l)
 {
-	struct loop_idle *next;
-
 	l->busy = false;
-	for (struct loop_idle *h = l->idle; h; h = next) {
-		next = h->next;
+	for (struct loop_idle *h = l->idle; h; h = l->next_idle) {
+		l->next_idle = h->next;
 		h->fn(h);
 	}
 	run_tasks(l);
@@ -377,7 +380,6 @@ wait_ms(const struct loop *l)
 static bool
 run_ready(struct loop *l)
 {
-	struct loop_fd *next;
 	bool any = l->nready > 0;
 
 	for (int i = 0; i < l->nready; i++) {
@@ -393,15 +395,12 @@ run_ready(struct loop *l)
 		w->fn(w, ready);
 	}
 	l->nready = 0;
-	/* A callback may remove any of them, but only its own is safe to step
-	 * over; so the walk begins anew after each removal it can see. */
-	for (struct loop_fd *w = l->always; w; w = next) {
-		next = w->next_always;
+	/* A callback may remove any of them: loop_fd_del() steps over it. */
+	for (struct loop_fd *w = l->always; w; w = l->next_always) {
+		l->next_always = w->next_always;
 		if (w->events) {
 			any = true;
 			w->fn(w, w->events);
-			if (next && !next->added)
-				break;
 		}
 	}
 	return any;

@@ -78,10 +78,11 @@ is_link_local6(const struct addr16 *a)
 bool
 net_split(struct bytes address, struct bytes *host, struct bytes *port)
 {
-	const char *p = address.p, *end = p + address.n, *colon;
+	const char *p = address.p, *end, *colon;
 
-	if (!p || address.n == 0)
+	if (address.n == 0)
 		return false;
+	end = p + address.n;
 	if (*p == '[') {
 		const char *close = memchr(p, ']', address.n);
 

@@ -16,7 +16,7 @@ enum {
 	READ_FIRST = 4 * 1024,
 	READ_MAX = 256 * 1024,
 	INPUT_MAX = 16 * 1024 * 1024,
-	OUT_KEEP = 1024 * 1024		/* an emptied output buffer over this is freed */
+	KEEP_MAX = 1024 * 1024		/* an emptied buffer over this is freed */
 };
 
 /* ---- the plain transport ---- */
@@ -98,6 +98,8 @@ stream_give(struct stream *s)
 		if (took == 0)
 			break;
 	}
+	if (s->in.cap > KEEP_MAX && !buf_len(&s->in))
+		buf_release(&s->in);
 	if (!s->dead && !s->paused && buf_len(&s->in) >= s->limits.input_max) {
 		struct error err;
 
@@ -158,8 +160,9 @@ stream_write(struct stream *s)
 	if (s->broken)
 		buf_clear(&s->out);
 	s->waiting = buf_len(&s->out) > 0;
+	s->drained |= waited && !s->waiting;
 	if (!s->waiting) {
-		if (s->out.cap > OUT_KEEP)
+		if (s->out.cap > KEEP_MAX)
 			buf_release(&s->out);
 		if (s->shut && s->open && !s->shut_done) {
 			s->shut_done = true;
@@ -167,7 +170,6 @@ stream_write(struct stream *s)
 		}
 	}
 	stream_watch(s);
-	s->drained = waited && !s->waiting;
 	if (s->broken && s->eof)	/* no read will find it */
 		loop_defer(s->loop, &s->resume);
 }
@@ -269,6 +271,11 @@ stream_resume_task(struct loop_task *t)
 	if (s->broken && s->eof && s->open) {
 		stream_ended(s, &s->error);
 		return;
+	}
+	if (s->drained) {
+		s->drained = false;
+		if (s->ops->on_drained)
+			s->ops->on_drained(s);
 	}
 	if (s->paused || s->dead || !s->open)
 		return;
@@ -448,8 +455,11 @@ void
 stream_flush(struct stream *s)
 {
 	loop_task_cancel(&s->flush);
-	if (s->open)
-		stream_write(s);
+	if (!s->open)
+		return;
+	stream_write(s);
+	if (s->drained)		/* told by the loop only */
+		loop_defer(s->loop, &s->resume);
 }
 
 void

@@ -32,7 +32,7 @@ size_t base64_decode_groups(char *out, const char *p, size_t n);
 
 /* Lower case, 2n bytes. */
 void hex_encode(char *out, const void *p, size_t n);
-/* n must be even; false if a byte is no hex digit (either case). */
+/* n must be even; false if a byte is no hex digit (either case). out may be p. */
 bool hex_decode(char *out, const char *p, size_t n);
 
 #endif

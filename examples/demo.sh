@@ -4,7 +4,7 @@
 # server, no configuration, and nothing that leaves this machine.
 set -eu
 
-mbus=${MBUS:-mbus}
+mbus=${MBUS:-$(dirname "$0")/../mbus}
 unset MICRO_BROKER MICRO_BROKER_ADDRESS MICRO_REGISTRY MICRO_REGISTRY_ADDRESS
 topic=demo.$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')
 

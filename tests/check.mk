@@ -72,4 +72,4 @@ $(B)/test/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/test.o $(obj_test)
 $(B)/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(obj_test)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(libs)
-.PRECIOUS: $(B)/tests/unit/%.o $(B)/tests/fuzz/%.o
+.PRECIOUS: $(B)/%.o

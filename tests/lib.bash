@@ -23,7 +23,7 @@ fi
 
 ROOT=$MBUS_TEST_ROOT
 MBUS=$ROOT/$MBUS_TEST_BUILD/mbus
-declare -A PID			# of what was started, by name
+declare -gA PID=()		# of what was started, by name
 
 setup() { lib_setup; }
 teardown() { lib_teardown; }
@@ -154,7 +154,7 @@ start_ready() {
 	[ ! -e "$name.in" ] || in=$name.in
 	rm -f "$name.ready"
 	mkfifo "$name.ready"
-	"$@" < "$in" > "$name.out" 2> "$name.err" 3>&- 8> "$name.ready" &
+	"$@" < "$in" > "$name.out" 2> "$name.err" 8> "$name.ready" 3>&- &
 	PID[$name]=$!
 	# The command holds the only writer: should it die, this ends at once.
 	read -r -t 20 word < "$name.ready" || [ -n "$word" ] ||

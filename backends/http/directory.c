@@ -123,12 +123,17 @@ add_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 void
 directory_drop(struct http_broker *hb, struct peer *p)
 {
-	for (struct peer **at = &hb->dir.peers; *at; at = &(*at)->next)
-		if (*at == p) {
+	struct peer **at = &hb->dir.peers;
+
+	/* In the other dialect it is the same process. */
+	peer_ref(p);
+	while (*at)
+		if (*at == p || same_subscriber(*at, p))
 			take_off(hb, at);
-			routes_changed(hb);
-			return;
-		}
+		else
+			at = &(*at)->next;
+	peer_unref(hb, p);
+	routes_changed(hb);
 }
 
 unsigned

@@ -10,7 +10,8 @@
  * When a connection goes, what was in flight is sent once more on a new one: a
  * keep-alive connection may be closed by its server at any moment, and only so
  * can that be told from a dead node. The subscriber may then see it twice. Lost
- * a second time, its fate is unknown.
+ * a second time, its fate is unknown. So each connection that goes settles a
+ * request or marks one, and there is an end to it.
  */
 #include <stdlib.h>
 
@@ -115,27 +116,48 @@ endpoint_fail_all(struct endpoint *e, const struct error *err)
 	free(all);
 }
 
+/* Takes those in flight that were lost before off the ring, and marks the others. */
+static struct request *
+endpoint_lost_twice(struct endpoint *e, size_t *n)
+{
+	struct request *twice = xmalloc((size_t)(e->sent - e->head) * sizeof *twice + 1);
+	uint64_t to = e->sent;
+
+	*n = 0;
+	for (uint64_t i = e->sent; i-- > e->head;)
+		if (at(e, i)->lost)
+			twice[(*n)++] = *at(e, i);
+		else
+			*at(e, --to) = *at(e, i);
+	e->head = to;
+	for (uint64_t i = e->head; i < e->sent; i++)
+		at(e, i)->lost = true;
+	return twice;
+}
+
 /* The connection has gone. What was in flight once is sent again. */
 static void
 endpoint_lost(struct endpoint *e, const struct error *err)
 {
-	uint64_t flying = e->sent - e->head;
-	bool again = e->proven && flying > 0, answered_all = e->no_more;
+	bool lives = e->proven, answered_all = e->no_more;
+	struct request *twice = NULL;
+	size_t n = 0;
 
 	endpoint_hang_up(e);
-	for (uint64_t i = e->head; i < e->sent && again; i++)
-		again = !at(e, i)->lost;
-	if (flying && !again) {
+	if (e->head < e->sent && !lives) {
 		endpoint_fail_all(e, err);
 		return;
 	}
-	if (flying > 1)
+	if (e->sent - e->head > 1)
 		e->single = true;
-	for (uint64_t i = e->head; i < e->sent; i++)
-		at(e, i)->lost = !answered_all;
+	if (!answered_all)
+		twice = endpoint_lost_twice(e, &n);
 	e->sent = e->head;
 	if (e->head < e->tail)
 		loop_defer(e->hb->loop, &e->pump);
+	while (n-- > 0)			/* the oldest stands last */
+		route_result(e->hb, &twice[n], err, !twice[n].skipped);
+	free(twice);
 }
 
 static void
@@ -158,7 +180,11 @@ endpoint_broken(struct endpoint *e, const char *why)
 
 	error_set(&err, ERR_CONNECT, "%s: %s", e->address, why);
 	endpoint_hang_up(e);
-	endpoint_fail_all(e, &err);
+	/* Some servers say good-bye to an idle connection in words (408). */
+	if (e->head < e->tail)
+		endpoint_fail_all(e, &err);
+	else
+		log_debug("http: %s", err.text);
 }
 
 /* ---- answers ---- */
@@ -383,7 +409,7 @@ endpoint_closed(struct stream *st, const struct error *err)
 	}
 	log_debug("http: %s", err->text);
 	e->busy = true;
-	if (e->sent == e->head && e->tail > e->head && !e->proven) {
+	if (e->sent == e->head && e->tail > e->head && !e->proven && !e->no_more) {
 		endpoint_hang_up(e);		/* it never came up */
 		endpoint_fail_all(e, err);
 	} else {

@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "core/net.h"
+#include "core/text.h"
 #include "core/units.h"
 
 /* As go-micro registers a subscription (go-micro-wire.md 2.3). */
@@ -129,9 +130,10 @@ id_foreign(struct http_broker *hb, struct bytes id)
 }
 
 /* "<topic>-<uuid>" as go-micro has it, where all can read that; else an id that
- * is safe: go-micro's publishers go by the topic in the metadata. */
-static int
-choose_id(struct http_broker *hb, struct http_sub *hs, struct error *err)
+ * is safe: go-micro's publishers go by the topic in the metadata. Returns why they
+ * would not reach even that; NULL: they do. */
+static const char *
+choose_id(struct http_broker *hb, struct http_sub *hs)
 {
 	struct bytes topic = hs->sub->topic;
 	struct buf id = BUF_INIT;
@@ -149,8 +151,23 @@ choose_id(struct http_broker *hb, struct http_sub *hs, struct error *err)
 	hs->id_len = buf_len(&id);
 	hs->id = xmemdup0(buf_data(&id), hs->id_len);
 	buf_release(&id);
-	return why ? error_set(err, ERR_NOTFOUND, "%.*s: cannot be registered: %s",
-		BYTES_FMT(topic), why) : 0;
+	return why;
+}
+
+/* A queue's name is the version of its services. */
+static int
+check_group(const char *group, struct error *err)
+{
+	if (!group)
+		return 0;
+	if (!*group)
+		return error_set(err, ERR_USAGE, "the http broker has no empty group");
+	if (strcmp(group, VERSION_BROADCAST) == 0)
+		return error_set(err, ERR_USAGE, "group %s: that is how go-micro calls no group",
+			group);
+	if (!utf8_valid(group, strlen(group)))
+		return error_set(err, ERR_USAGE, "group %s: not UTF-8", group);
+	return 0;
 }
 
 static int
@@ -158,16 +175,21 @@ http_subscribe(struct subscription *s, struct error *err)
 {
 	struct http_broker *hb = http_of(s->broker);
 	struct http_sub *hs;
+	const char *why;
 
 	if (!s->topic.n)
 		return error_set(err, ERR_USAGE, "the http broker has no empty topic");
-	if (server_open(hb, err) < 0)
+	if (check_group(s->opts.group, err) < 0 || server_open(hb, err) < 0)
 		return -1;
 	hs = xcalloc(1, sizeof *hs);
 	hs->sub = s;
 	s->priv = hs;
-	if (choose_id(hb, hs, err) < 0 || server_each_service(hs, service_add, err) < 0)
-		return error_prefix(err, "%.*s", BYTES_FMT(s->topic));
+	why = choose_id(hb, hs);
+	if (server_each_service(hs, service_add, err) < 0)
+		return -1;
+	if (why)
+		log_warn("%.*s: go-micro's programs will not find this subscriber: %s",
+			BYTES_FMT(s->topic), why);
 	if (!loop_timer_is_set(&hb->refresh))
 		loop_timer_set(hb->loop, &hb->refresh, REGISTER_EVERY_MS);
 	broker_subscribed(s, NULL);

@@ -105,7 +105,8 @@ struct flight {
 struct request {
 	struct flight *flight;		/* NULL: given up, its answer is ignored */
 	struct peer *peer;		/* one reference */
-	unsigned tries;			/* nodes tried before, for a queue */
+	unsigned tries;			/* a queue's nodes that answered no before this one */
+	bool unsure;			/* it may have arrived at a node before this one */
 	bool lost;			/* was sent once, and that connection went */
 	bool skipped;			/* given up before it was sent */
 };
@@ -139,6 +140,7 @@ struct route {
 	struct group *groups;
 	size_t ngroups;
 	struct flight *waiting, **waiting_end;
+	size_t flights;			/* events under way */
 	struct route *next;
 };
 
@@ -167,6 +169,8 @@ struct http_broker {
 	struct directory dir;
 	struct route *routes[ROUTE_BUCKETS];
 	struct route *last_route;
+	size_t nroutes;
+	bool routes_walked;
 	struct endpoint *endpoints;
 	struct flight *oldest_flight, *newest_flight, *free_flights;
 	struct loop_timer expiry;

@@ -14,6 +14,7 @@
 #include "core/log.h"
 
 enum {
+	ROUTES_MAX = 4096,		/* more topics than that: the unused are forgotten */
 	NONE_MS = 1000,			/* nobody subscribes: asked again after this */
 	LOOK_AGAIN_MS = 10 * 1000	/* a route in use is refreshed this often */
 };
@@ -43,25 +44,6 @@ route_find(struct http_broker *hb, struct bytes topic)
 	return r;
 }
 
-static struct route *
-route_get(struct http_broker *hb, struct bytes topic)
-{
-	struct route *r = route_find(hb, topic), **bucket;
-
-	if (!r) {
-		bucket = &hb->routes[topic_bucket(topic)];
-		r = xcalloc(1, sizeof *r);
-		r->topic = bytes_of(xmemdup0(topic.p, topic.n), topic.n);
-		json_add_go_string(&r->topic_json, topic);
-		r->waiting_end = &r->waiting;
-		r->dirty = true;
-		r->next = *bucket;
-		*bucket = r;
-	}
-	hb->last_route = r;
-	return r;
-}
-
 static void
 route_clear(struct http_broker *hb, struct route *r)
 {
@@ -73,6 +55,54 @@ route_clear(struct http_broker *hb, struct route *r)
 	free(r->groups);
 	r->groups = NULL;
 	r->ngroups = 0;
+}
+
+static void
+route_free(struct http_broker *hb, struct route **at)
+{
+	struct route *r = *at;
+
+	*at = r->next;
+	hb->nroutes--;
+	if (hb->last_route == r)
+		hb->last_route = NULL;
+	route_clear(hb, r);
+	buf_release(&r->topic_json);
+	free((char *)r->topic.p);
+	free(r);
+}
+
+static void
+routes_sweep(struct http_broker *hb)
+{
+	for (unsigned i = 0; i < ROUTE_BUCKETS; i++)
+		for (struct route **p = &hb->routes[i]; *p;)
+			if ((*p)->flights)
+				p = &(*p)->next;
+			else
+				route_free(hb, p);
+}
+
+static struct route *
+route_get(struct http_broker *hb, struct bytes topic)
+{
+	struct route *r = route_find(hb, topic), **bucket;
+
+	if (!r) {
+		if (hb->nroutes >= ROUTES_MAX && !hb->routes_walked)
+			routes_sweep(hb);
+		hb->nroutes++;
+		bucket = &hb->routes[topic_bucket(topic)];
+		r = xcalloc(1, sizeof *r);
+		r->topic = bytes_of(xmemdup0(topic.p, topic.n), topic.n);
+		json_add_go_string(&r->topic_json, topic);
+		r->waiting_end = &r->waiting;
+		r->dirty = true;
+		r->next = *bucket;
+		*bucket = r;
+	}
+	hb->last_route = r;
+	return r;
 }
 
 static struct group *
@@ -176,6 +206,7 @@ flight_new(struct http_broker *hb, const struct publication *p, struct route *r)
 	fl->id = p->id;
 	fl->size = publication_size(p);
 	fl->route = r;
+	r->flights++;
 	fl->body = body;
 	fl->open = 0;
 	fl->waits = fl->failed = fl->unknown = false;
@@ -219,6 +250,7 @@ flight_end(struct http_broker *hb, struct flight *fl)
 
 	if (failed)
 		err = fl->error;
+	fl->route->flights--;
 	if (fl->prev)
 		fl->prev->next = fl->next;
 	else
@@ -237,7 +269,17 @@ flight_end(struct http_broker *hb, struct flight *fl)
 
 /* ---- sending ---- */
 
-/* The next of a queue's nodes that is not known to be down; NULL: all are. */
+/* Why nothing can be sent to that node now; NULL: it can. */
+static const struct error *
+peer_unfit(const struct peer *p)
+{
+	static const struct error tls = { ERR_NOTFOUND,
+		"a subscriber wants TLS, which this version does not speak" };
+
+	return p->secure ? &tls : endpoint_down(p->endpoint);
+}
+
+/* The next of a queue's nodes that can be sent to; NULL: none can. */
 static struct peer *
 group_pick(struct group *g, const struct error **why)
 {
@@ -245,25 +287,36 @@ group_pick(struct group *g, const struct error **why)
 	for (size_t i = 0; i < g->npeers; i++) {
 		struct peer *p = g->peers[g->turn++ % g->npeers];
 
-		*why = endpoint_down(p->endpoint);
+		*why = peer_unfit(p);
 		if (!*why)
 			return p;
 	}
 	return NULL;
 }
 
-static void
-flight_send_to(struct http_broker *hb, struct flight *fl, struct peer *p, unsigned tries)
+/* Likewise, the one behind a node that failed: whoever goes on like that meets
+ * each of them once. */
+static struct peer *
+group_after(const struct group *g, const struct peer *failed)
 {
-	struct request r = { .flight = fl, .peer = p, .tries = tries };
-	struct error err;
+	size_t at = 0;
 
-	if (p->secure) {
-		error_set(&err, ERR_NOTFOUND, "%s: wants TLS, which this version does not speak",
-			p->address);
-		flight_fail(fl, &err, false);
-		return;
+	while (at < g->npeers && g->peers[at] != failed)
+		at++;
+	for (size_t i = 1; i <= g->npeers; i++) {
+		struct peer *p = g->peers[(at + i) % g->npeers];
+
+		if (p != failed && !peer_unfit(p))
+			return p;
 	}
+	return NULL;
+}
+
+static void
+flight_send_to(struct http_broker *hb, struct flight *fl, struct peer *p)
+{
+	struct request r = { .flight = fl, .peer = p };
+
 	fl->open++;
 	endpoint_send(hb, p->endpoint, &r);
 }
@@ -280,17 +333,17 @@ flight_send(struct http_broker *hb, struct flight *fl)
 		struct peer *p;
 
 		for (size_t k = 0; g->broadcast && k < g->npeers; k++) {
-			why = endpoint_down(g->peers[k]->endpoint);
+			why = peer_unfit(g->peers[k]);
 			if (why)
 				flight_fail(fl, why, false);
 			else
-				flight_send_to(hb, fl, g->peers[k], 0);
+				flight_send_to(hb, fl, g->peers[k]);
 		}
 		if (g->broadcast)
 			continue;
 		p = group_pick(g, &why);
 		if (p)
-			flight_send_to(hb, fl, p, 0);
+			flight_send_to(hb, fl, p);
 		else
 			flight_fail(fl, why, false);
 	}
@@ -298,32 +351,31 @@ flight_send(struct http_broker *hb, struct flight *fl)
 		flight_end(hb, fl);
 }
 
-/* A queue's node failed: another of that queue gets the event. What may have
- * arrived is tried once more only, since each try can make a duplicate. */
+/* A queue's node failed: another of that queue gets the event, until all have
+ * answered no. (One that is gone is no longer in the queue, and does not count.)
+ * What may have arrived is tried once more only, since each try can make a
+ * duplicate. */
 static bool
 try_another(struct http_broker *hb, const struct request *r, bool sent)
 {
+	struct request next = { .flight = r->flight, .tries = r->tries + !r->peer->gone,
+		.unsure = r->unsure || sent };
 	struct route *route = r->flight->route;
 	struct group *g;
-	const struct error *why;
-	struct peer *p;
 
 	if (strcmp(r->peer->version, VERSION_BROADCAST) == 0)
 		return false;
 	if (route->dirty)
 		route_make(hb, route);
 	g = route_group(route, r->peer->version);
-	if (!g || r->tries >= g->npeers || (sent && r->tries))
+	if (!g || next.tries >= g->npeers || (sent && r->unsure))
 		return false;
-	p = group_pick(g, &why);
-	if (!p || p == r->peer)
+	next.peer = group_after(g, r->peer);
+	if (!next.peer)
 		return false;
 	log_verbose("%.*s: %s failed, trying %s", BYTES_FMT(route->topic), r->peer->address,
-		p->address);
-	r->flight->open--;		/* flight_send_to() counts it again */
-	flight_send_to(hb, r->flight, p, r->tries + 1);
-	if (!r->flight->open)
-		flight_end(hb, r->flight);
+		next.peer->address);
+	endpoint_send(hb, next.peer->endpoint, &next);
 	return true;
 }
 
@@ -337,7 +389,7 @@ route_result(struct http_broker *hb, struct request *r, const struct error *err,
 		directory_drop(hb, p);
 	if (fl && !(err && try_another(hb, r, sent))) {
 		if (err)
-			flight_fail(fl, err, sent);
+			flight_fail(fl, err, sent || r->unsure);
 		if (--fl->open == 0)
 			flight_end(hb, fl);
 	}
@@ -401,6 +453,7 @@ routes_looked_up(struct http_broker *hb, const struct error *err)
 	bool early = hb->dir.hit[DIALECT_NEW] || hb->dir.hit[DIALECT_OLD];
 	bool again = false;
 
+	hb->routes_walked = true;	/* what is published meanwhile must not free them */
 	for (unsigned i = 0; i < ROUTE_BUCKETS; i++)
 		for (struct route *r = hb->routes[i]; r; r = r->next) {
 			struct error none;
@@ -420,6 +473,7 @@ routes_looked_up(struct http_broker *hb, const struct error *err)
 				r->none_until_ns = loop_clock_ns() + NONE_MS * 1000000ull;
 			route_release(hb, r, err ? err : &none);
 		}
+	hb->routes_walked = false;
 	if (again) {
 		struct error fail;
 
@@ -470,13 +524,13 @@ route_publish(struct http_broker *hb, const struct publication *p, struct error 
 		return -1;
 	fl = flight_new(hb, p, r);
 	envelope_write(&fl->body, &p->msg, &topic, 1);
-	if (!loop_timer_is_set(&hb->expiry))
+	if (hb->b.opts.timeout_ms && !loop_timer_is_set(&hb->expiry))
 		loop_timer_set(hb->loop, &hb->expiry, hb->b.opts.timeout_ms + 1);
 	if (!r->ngroups || r->asked) {
 		route_wait(r, fl);
 		return 0;
 	}
-	if (loop_now_ns(hb->loop) - hb->dir.looked_ns > LOOK_AGAIN_MS * 1000000ull) {
+	if (loop_now_ns(hb->loop) > hb->dir.looked_ns + LOOK_AGAIN_MS * 1000000ull) {
 		struct error ignored;
 
 		directory_look(hb, &ignored);	/* in the background */
@@ -523,16 +577,8 @@ routes_release(struct http_broker *hb)
 
 	loop_timer_clear(hb->loop, &hb->expiry);
 	for (unsigned i = 0; i < ROUTE_BUCKETS; i++)
-		while (hb->routes[i]) {
-			struct route *r = hb->routes[i];
-
-			hb->routes[i] = r->next;
-			route_clear(hb, r);
-			buf_release(&r->topic_json);
-			free((char *)r->topic.p);
-			free(r);
-		}
-	hb->last_route = NULL;
+		while (hb->routes[i])
+			route_free(hb, &hb->routes[i]);
 	for (fl = hb->oldest_flight; fl; fl = next) {
 		next = fl->next;
 		buf_release(&fl->body);

@@ -21,6 +21,8 @@ enum {
 	LINGER_MS = 2000		/* for the peer to read our last words */
 };
 
+#define CANNOT_READ "Error reading request body: "
+
 struct slot {
 	unsigned waiting;		/* events not yet acknowledged */
 	bool failed;			/* one of them was not taken: no reply, hang up */
@@ -38,6 +40,7 @@ struct conn {
 	size_t need;			/* bytes of the request at the front; 0: not known */
 	bool full;			/* too many unanswered: not reading */
 	bool closing;			/* no further request is read */
+	bool begun;			/* there is the beginning of a request */
 	bool hang_up;			/* the peer sends no more: end after the replies */
 	bool linger;			/* all is said; input is thrown away */
 	bool busy, doomed;		/* in on_data; to be ended when it is over */
@@ -112,19 +115,36 @@ conn_reading(struct conn *c)
 	stream_pause(c->stream, (c->full || c->srv->hb->paused) && !c->linger);
 }
 
+/* All is said. Closing with unread input would reset the connection and take
+ * what the peer has not yet read with it, and closing with unsent output would
+ * lose that: so our side ends when it has left, and theirs gets some time. */
+static void
+conn_farewell(struct conn *c)
+{
+	c->linger = c->closing = true;
+	stream_shutdown(c->stream);
+	loop_timer_set(c->srv->hb->loop, &c->timer, LINGER_MS);
+	conn_reading(c);
+}
+
 /* Writes the replies that are known, as far as the first that is not. */
 static void
 conn_advance(struct conn *c)
 {
 	struct buf *out = stream_out(c->stream);
 
+	if (c->linger)
+		return;
 	while (c->head < c->tail) {
 		struct slot *s = &c->slots[c->head & (c->cap - 1)];
 		bool last = s->close;
 
 		if (s->failed) {
 			stream_flush(c->stream);
-			conn_end(c);
+			if (buf_len(out))
+				conn_farewell(c);
+			else
+				conn_end(c);
 			return;
 		}
 		if (s->waiting)
@@ -139,18 +159,12 @@ conn_advance(struct conn *c)
 		}
 		c->head++;
 		if (last) {
-			/* Closing with unread input would reset the connection and
-			 * take the reply with it. */
-			c->linger = true;
-			stream_shutdown(c->stream);
-			loop_timer_set(c->srv->hb->loop, &c->timer, LINGER_MS);
-			conn_reading(c);
+			conn_farewell(c);
 			return;
 		}
 	}
 	if (c->hang_up && c->head == c->tail) {
-		stream_flush(c->stream);
-		conn_end(c);
+		conn_farewell(c);
 		return;
 	}
 	stream_kick(c->stream);
@@ -256,18 +270,19 @@ server_ack(struct http_broker *hb, uint64_t first, uint64_t last, bool ok)
 		hb->oldest++;
 }
 
-/* The topic headers are the broker's own: go-micro's publishers add them, and
- * what is added by one side is taken off by the other. */
+/* The topic headers are the broker's own: publishers add them, and what is added
+ * by one side is taken off by the other. */
 static void
-hide_topic_headers(struct message *msg, struct header *headers, struct bytes topic)
+hide_topic_headers(const struct dialect *d, struct message *msg, struct header *headers,
+	struct bytes topic)
 {
+	struct bytes dialects_own = bytes_str(d->topic_header);
 	size_t kept = 0;
 
 	for (size_t i = 0; i < msg->nheaders; i++) {
 		struct bytes name = headers[i].name;
 
-		if ((bytes_eq(name, BYTES(HEADER_MICRO_TOPIC)) ||
-		    bytes_eq(name, BYTES(HEADER_OLD_TOPIC))) &&
+		if ((bytes_eq(name, BYTES(HEADER_MICRO_TOPIC)) || bytes_eq(name, dialects_own)) &&
 		    bytes_eq(headers[i].value, topic))
 			continue;
 		headers[kept++] = headers[i];
@@ -277,7 +292,7 @@ hide_topic_headers(struct message *msg, struct header *headers, struct bytes top
 
 /* Gives the event to every subscription of that topic and id; false: none. */
 static bool
-conn_deliver(struct conn *c, struct bytes topic, struct bytes id)
+conn_deliver(struct conn *c, struct bytes topic, struct bytes id, bool last)
 {
 	struct http_broker *hb = c->srv->hb;
 	struct event ev = event_none;
@@ -288,7 +303,7 @@ conn_deliver(struct conn *c, struct bytes topic, struct bytes id)
 	clock_gettime(CLOCK_REALTIME, &now);
 	ev.topic = topic;
 	ev.msg = hb->envelope.msg;
-	hide_topic_headers(&ev.msg, hb->envelope.headers, topic);
+	hide_topic_headers(c->srv->dialect, &ev.msg, hb->envelope.headers, topic);
 	ev.wire = EVENT_WIRE_MICRO;
 	ev.time_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 	for (struct subscription *s = hb->b.subs; s; s = s->next) {
@@ -297,8 +312,11 @@ conn_deliver(struct conn *c, struct bytes topic, struct bytes id)
 
 		if (!hs || !bytes_eq(s->topic, topic) || !bytes_eq(bytes_of(hs->id, hs->id_len), id))
 			continue;
-		if (!slot)
+		if (!slot) {
 			slot = conn_push(c);
+			slot->close = last;
+			slot->waiting = 1;	/* not settled while in here */
+		}
 		slot->waiting++;
 		number = hb->b.delivered + 1;
 		remember(hb, number, c, at);
@@ -308,7 +326,11 @@ conn_deliver(struct conn *c, struct bytes topic, struct bytes id)
 		if (c->doomed)
 			break;
 	}
-	return slot != NULL;
+	if (!slot)
+		return false;
+	slot->waiting--;
+	c->closing |= last;
+	return true;
 }
 
 /* A body that is the literal null: go-micro's handler dies of it, without an
@@ -341,6 +363,7 @@ conn_handle(struct conn *c, const struct http_head *h, char *body, size_t len)
 	struct http_broker *hb = c->srv->hb;
 	const struct dialect *d = c->srv->dialect;
 	const struct header *th;
+	struct bytes topic;
 	struct buf *id = &hb->scratch;
 	bool last = !h->keep_alive, null;
 
@@ -365,12 +388,11 @@ conn_handle(struct conn *c, const struct http_head *h, char *body, size_t len)
 		conn_error(c, 500, "", BYTES("Topic not found"), last);
 		return;
 	}
+	topic = th->value;	/* the headers are moved by delivering */
 	if (!http_query(h->target, "id", id))
 		buf_clear(id);
-	if (!conn_deliver(c, th->value, buf_bytes(id)))
-		conn_error(c, 404, "No subscription here for topic ", th->value, last);
-	else if (last)
-		c->slots[(c->tail - 1) & (c->cap - 1)].close = c->closing = true;
+	if (!conn_deliver(c, topic, buf_bytes(id), last))
+		conn_error(c, 404, "No subscription here for topic ", topic, last);
 }
 
 /* ---- requests ---- */
@@ -378,7 +400,7 @@ conn_handle(struct conn *c, const struct http_head *h, char *body, size_t len)
 static size_t
 conn_bad(struct conn *c, unsigned status, const char *why, size_t n)
 {
-	log_verbose("http: %s: bad request: %s", stream_peer(c->stream), why);
+	log_verbose("http: %s: bad request: %s", stream_peer(c->stream), why ? why : "cut short");
 	http_add_bad_request(conn_reply(c, true), status, why);
 	return n;
 }
@@ -387,11 +409,16 @@ static size_t
 conn_chunks(struct conn *c, char *p, size_t n)
 {
 	const char *why;
+	uint64_t max = c->srv->hb->body_max;
 	size_t used, len;
-	enum http_result r = http_chunked(&c->chunks, p, n, c->srv->hb->body_max, &used, &len, &why);
+	enum http_result r = http_chunked(&c->chunks, p, n, max, &used, &len, &why);
 
-	if (r == HTTP_BAD)
-		return conn_bad(c, 400, why, n);
+	if (r == HTTP_BAD) {
+		if (c->chunks.left > max || c->chunks.total > max - c->chunks.left)
+			return conn_bad(c, 413, why, n);
+		conn_error(c, 500, CANNOT_READ, bytes_str(why), true);
+		return n;
+	}
 	buf_add(&c->body, p, len);
 	if (r == HTTP_MORE)
 		return used;
@@ -432,7 +459,7 @@ conn_request(struct conn *c, char *p, size_t n)
 	case HTTP_MORE:
 		return 0;
 	case HTTP_BAD:
-		return conn_bad(c, n > HTTP_HEAD_MAX ? 431 : 400, why, n);
+		return conn_bad(c, h.status, why, n);
 	case HTTP_OK:
 		break;
 	}
@@ -471,6 +498,7 @@ conn_data(struct stream *st, char *p, size_t n)
 	}
 	if (c->closing)
 		used = n;
+	c->begun = used < n;
 	if (!c->doomed)
 		conn_advance(c);
 	c->busy = false;
@@ -486,12 +514,17 @@ conn_closed(struct stream *st, const struct error *err)
 
 	if (err)
 		log_debug("http: %s", err->text);
-	/* A peer may close its sending side and still wait for the replies. */
-	if (!err && c->head < c->tail && !c->linger) {
-		c->closing = c->hang_up = true;
+	if (err || c->linger) {
+		conn_free(c);
 		return;
 	}
-	conn_free(c);
+	/* A peer may close its sending side and still wait for the replies. */
+	if (!c->closing && (c->need || c->chunked))
+		conn_error(c, 500, CANNOT_READ, BYTES("unexpected EOF"), c->chunked);
+	else if (!c->closing && c->begun)
+		conn_bad(c, 400, NULL, 0);
+	c->closing = c->hang_up = true;
+	conn_advance(c);
 }
 
 static const struct stream_ops conn_ops = {

@@ -21,17 +21,33 @@
 /* Up to this many headers are sorted by insertion, and without memory. */
 enum { FEW = 32 };
 
-static void
+/* bytes_cmp(), which mostly knows by the first byte. */
+static inline int
+name_cmp(const struct header *a, const struct header *b)
+{
+	if (a->name.n && b->name.n && *a->name.p != *b->name.p)
+		return (unsigned char)*a->name.p - (unsigned char)*b->name.p;
+	return bytes_cmp(a->name, b->name);
+}
+
+/* Returns whether any name is there twice. */
+static bool
 insertion_sort(struct header *h, size_t n)
 {
+	bool twice = false;
+
 	for (size_t i = 1; i < n; i++) {
 		struct header moved = h[i];
 		size_t j = i;
+		int c = -1;
 
-		for (; j && bytes_cmp(h[j - 1].name, moved.name) > 0; j--)
+		for (; j && (c = name_cmp(&h[j - 1], &moved)) > 0; j--)
 			h[j] = h[j - 1];
-		h[j] = moved;
+		twice = twice || c == 0;
+		if (j < i)
+			h[j] = moved;
 	}
+	return twice;
 }
 
 /* Bottom up and stable: hostile input may have a million names. tmp has room
@@ -48,7 +64,7 @@ merge_sort(struct header *h, struct header *tmp, size_t n)
 
 			memcpy(tmp, h + i, width * sizeof *h);
 			while (a < width && b < end)
-				h[o++] = bytes_cmp(tmp[a].name, h[b].name) <= 0 ? tmp[a++] : h[b++];
+				h[o++] = name_cmp(&tmp[a], &h[b]) <= 0 ? tmp[a++] : h[b++];
 			memcpy(h + o, tmp + a, (width - a) * sizeof *h);
 		}
 	}
@@ -58,21 +74,18 @@ merge_sort(struct header *h, struct header *tmp, size_t n)
 static size_t
 sort_unique(struct header *h, size_t n)
 {
-	size_t kept = 0, i = 1;
+	size_t kept = 0;
 
-	while (i < n && bytes_cmp(h[i - 1].name, h[i].name) < 0)
-		i++;
-	if (i >= n)
-		return n;
 	if (n <= FEW) {
-		insertion_sort(h, n);
+		if (!insertion_sort(h, n))
+			return n;
 	} else {
 		struct header *tmp = xmalloc(n * sizeof *tmp);
 
 		merge_sort(h, tmp, n);
 		free(tmp);
 	}
-	for (i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		if (i + 1 == n || !bytes_eq(h[i].name, h[i + 1].name))
 			h[kept++] = h[i];
 	return kept;
@@ -159,11 +172,11 @@ add_header(struct envelope *e)
 static inline char *
 plain_string(struct bytes *s, char *p, const char *end)
 {
-	uint64_t high = 0;
+	bool high = false;
 	const char *stop = json_plain(p, end, &high);
 
 	*s = bytes_of(p, (size_t)(stop - p));
-	if (stop == end || *stop != '"' || (high & WORD_HIGHS && !utf8_valid(s->p, s->n)))
+	if (stop == end || *stop != '"' || (high && !utf8_valid(s->p, s->n)))
 		return NULL;
 	return p + s->n + 1;
 }
@@ -173,8 +186,6 @@ plain_string(struct bytes *s, char *p, const char *end)
 static char *
 canonical_headers(struct envelope *e, char *p, const char *end)
 {
-	struct bytes before = { NULL, 0 };
-
 	if (p[1] == '}')
 		return p + 2;
 	do {
@@ -186,9 +197,8 @@ canonical_headers(struct envelope *e, char *p, const char *end)
 		if (!p || end - p < 3 || p[0] != ':' || p[1] != '"')
 			return NULL;
 		p = plain_string(&h->value, p + 2, end);
-		if (!p || p == end || (before.p && bytes_cmp(before, h->name) >= 0))
+		if (!p || p == end || (e->msg.nheaders > 1 && name_cmp(h - 1, h) >= 0))
 			return NULL;
-		before = h->name;
 	} while (*p == ',');
 	return *p == '}' ? p + 1 : NULL;
 }

@@ -19,7 +19,9 @@
 
 /* Appends the envelope. extra: headers the broker adds (the topic header), which
  * overwrite those of the same name in msg. A name twice in msg: the last wins.
- * Header values that are not there are written as "". The order is by bytes. */
+ * Header values that are not there are written as "". The order is by bytes. No
+ * header at all is "Header":null if msg->headers is NULL, else "Header":{}; no
+ * body is null if body.p is NULL, else "". Up to 32 headers take no memory. */
 void envelope_write(struct buf *, const struct message *, const struct header *extra,
 	size_t nextra);
 
@@ -33,15 +35,16 @@ struct envelope {
 	char error[160];		/* Go's words: "unexpected end of JSON input",
 					 * "illegal base64 data at input byte 0", "json:
 					 * cannot unmarshal number into Go struct field
-					 * Message.Header of type string" */
+					 * Message.Header of type string"; cut if longer */
 };
 
 void envelope_init(struct envelope *);
 void envelope_release(struct envelope *);
 
 /* Decodes in place: p[0...n) is overwritten. Headers come out sorted by name,
- * each name once. Body absent or null: msg.body.p NULL. Returns 0, or -1 with
- * e->error set. The literal null is an error here ("... null"). */
+ * each name once. Header absent or null: msg.headers NULL; body absent or null:
+ * msg.body.p NULL. Returns 0, or -1 with e->error set. The literal null is an
+ * error here ("json: cannot unmarshal null into ..."). */
 int envelope_read(struct envelope *, char *p, size_t n);
 
 /* For brokers that may carry bare bodies as well: is this text one JSON object

@@ -71,6 +71,11 @@ unescape(struct buf *out, struct bytes s)
 
 	if (s.n == 0)
 		return true;
+	/* Node ids nearly never have any. */
+	if (!memchr(s.p, '%', s.n) && !memchr(s.p, '+', s.n)) {
+		buf_add_bytes(out, s);
+		return true;
+	}
 	begin = w = buf_room(out, s.n);
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] == '+') {
@@ -124,12 +129,11 @@ http_query(struct bytes target, const char *name, struct buf *out)
 	return false;
 }
 
-static bool
-kept(unsigned char b)
-{
-	return (b >= '0' && b <= '9') || ((b | 0x20) >= 'a' && (b | 0x20) <= 'z') ||
-		b == '-' || b == '_' || b == '.' || b == '~';
-}
+/* Bytes that QueryEscape leaves as they are. */
+static const bool kept[256] = {
+	['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+	['-'] = 1, ['_'] = 1, ['.'] = 1, ['~'] = 1
+};
 
 void
 http_add_query_escaped(struct buf *out, struct bytes s)
@@ -143,7 +147,7 @@ http_add_query_escaped(struct buf *out, struct bytes s)
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char b = (unsigned char)s.p[i];
 
-		if (kept(b)) {
+		if (kept[b]) {
 			*w++ = (char)b;
 		} else if (b == ' ') {
 			*w++ = '+';

@@ -145,20 +145,27 @@ take_string(struct micro_txt *t, struct buf *mended)
 }
 
 /* A string value, or null: then the result is what was there before. */
-static bool
+static const char *
 read_string(struct micro_txt *t, struct buf *mended, struct bytes *out)
 {
-	enum json_token tok = json_next(t->scan);
-
-	if (tok == JSON_STRING)
+	switch (json_next(t->scan)) {
+	case JSON_STRING:
 		*out = take_string(t, mended);
-	return tok == JSON_STRING || tok == JSON_NULL;
+		return NULL;
+	case JSON_NULL:
+		return NULL;
+	case JSON_ERROR:
+		return "TXT: not JSON";
+	default:
+		return "TXT: not a string where one belongs";
+	}
 }
 
 static const char *
 read_metadata(struct micro_txt *t, struct buf *mended)
 {
 	enum json_token tok = json_next(t->scan);
+	const char *why;
 
 	if (tok == JSON_NULL)
 		return NULL;
@@ -176,8 +183,9 @@ read_metadata(struct micro_txt *t, struct buf *mended)
 		kv = &t->metadata[t->nmetadata];
 		kv->key = take_string(t, mended);
 		kv->value = BYTES("");
-		if (!read_string(t, mended, &kv->value))
-			return "TXT: a Metadata value is no string";
+		why = read_string(t, mended, &kv->value);
+		if (why)
+			return why;
 		t->nmetadata++;
 	}
 	return tok == JSON_OBJECT_END ? NULL : "TXT: not JSON";
@@ -194,17 +202,16 @@ read_object(struct micro_txt *t, struct buf *mended)
 	while ((tok = json_next(t->scan)) == JSON_KEY) {
 		struct bytes key = take_string(t, mended);
 
-		if (key_is(key, "Service") || key_is(key, "Version")) {
-			if (!read_string(t, mended, key.p[0] == 'S' || key.p[0] == 's' ?
-				    &t->service : &t->version))
-				return "TXT: Service or Version is no string";
-		} else if (key_is(key, "Metadata")) {
+		if (key_is(key, "Service"))
+			why = read_string(t, mended, &t->service);
+		else if (key_is(key, "Version"))
+			why = read_string(t, mended, &t->version);
+		else if (key_is(key, "Metadata"))
 			why = read_metadata(t, mended);
-			if (why)
-				return why;
-		} else if (!json_skip(t->scan, json_next(t->scan))) {
-			return "TXT: not JSON";
-		}
+		else
+			why = json_skip(t->scan, json_next(t->scan)) ? NULL : "TXT: not JSON";
+		if (why)
+			return why;
 	}
 	return tok == JSON_OBJECT_END && json_next(t->scan) == JSON_END ? NULL : "TXT: not JSON";
 }

@@ -5,6 +5,7 @@
  *	mdns.c		options, the ops, what is believed
  *	mdns_socket.c	interfaces, sockets, sending to all, receiving in batches
  *	mdns_query.c	lookups: from an ephemeral port, as go-micro asks
+ *	mdns_backlog.c	has this machine read the question?
  *	mdns_respond.c	our own nodes: answers, probes, announcements, goodbyes
  *	mdns_watch.c	other nodes' announcements
  *
@@ -102,6 +103,13 @@ unsigned mdns_multicast(struct mdns_socket *, struct bytes packet, bool loopback
 void mdns_receive(struct mdns_socket *, bool all);
 /* Some interface is reached by IPv6 only. */
 bool mdns_needs_v6(const struct mdns *);
+
+/* ---- mdns_backlog.c ---- */
+
+enum mdns_backlog { MDNS_BACKLOG_NONE, MDNS_BACKLOG_SOME, MDNS_BACKLOG_UNKNOWN };
+
+/* Does a socket of this machine at port 5353 have packets that were not read? */
+enum mdns_backlog mdns_backlog(struct mdns *, bool v6_too);
 
 /* ---- mdns.c ---- */
 

@@ -11,12 +11,18 @@
  *	while nothing that was looked for has been found (after 30 ms the
  *	question is sent once more, in case it was lost).
  *
- *	Else the round ends when no answer has come for as long as it took the
- *	last one to come, and for at least SILENCE_MS. All nodes hear the
- *	question in the same moment: one that is late for the same reason as
- *	the others (a busy machine) is waited for accordingly longer.
+ *	Else the round ends by silence. This machine's responders have had their
+ *	chance once the kernel has no unread packet for any of them
+ *	(mdns_backlog.c), and SETTLE_MS later they have answered; that is looked
+ *	up and not guessed, for on a busy machine they are tens of milliseconds
+ *	late. With QUIET_MS without an answer besides, the round is over.
  *
- * The last answer may lie in the socket when the timer fires on a busy machine;
+ *	As soon as another machine has answered there may be more of those, whose
+ *	load nobody here knows: then it takes FAR_QUIET_MS of silence, or as
+ *	long as the last answer took to come if that is longer.
+ *
+ * How often a live node is missed by this was measured: see the manual page.
+ * The last answer may lie in the socket when the timer fires on a busy machine,
  * so the socket is emptied before a round is ended.
  */
 #include <stdlib.h>
@@ -26,7 +32,10 @@
 
 enum {
 	FULL_MS = 100,
-	SILENCE_MS = 4,
+	QUIET_MS = 3,
+	FAR_QUIET_MS = 25,
+	SETTLE_MS = 2,			/* from reading the question to having answered */
+	LOOK_MS = 1,			/* between looks at the backlog */
 	AGAIN_MS = 30,
 	TOGETHER_US = 1000,		/* lookups this close make one round */
 	NODES_MAX = 10000		/* reported to one lookup */
@@ -52,7 +61,10 @@ struct mdns_round {
 	struct ask *asks;
 	struct loop_timer timer;
 	uint64_t asked_ns, last_ns;	/* last answer; 0: none yet */
-	bool relevant, again;
+	uint64_t read_ns;		/* when this machine had read it; 0: not known yet */
+	bool relevant;			/* something looked for was found */
+	bool far;			/* another machine has answered */
+	bool again;
 };
 
 /* ---- answers ---- */
@@ -138,6 +150,7 @@ answer(struct mdns_socket *s, const struct mdns_packet *packet)
 			if (!a->user || !dns_name_is_under(&in.name, &a->name))
 				continue;
 			r->last_ns = loop_clock_ns();
+			r->far = r->far || !net_is_ours(packet->from);
 			if (a->service.p)
 				found_node(r, a, &in, packet->from);
 			else
@@ -222,14 +235,43 @@ sweep_later(struct mdns *m)
 static uint64_t
 end_ns(const struct mdns_round *r, const struct ask *a)
 {
-	uint64_t full = r->asked_ns + FULL_MS * MS, took, silence, end;
+	uint64_t full = r->asked_ns + FULL_MS * MS, took, quiet, end;
 
-	if (a->user->all || r->m->wait_full || !r->relevant)
+	if (a->user->all || r->m->wait_full || !r->relevant || !r->read_ns)
 		return full;
 	took = r->last_ns - r->asked_ns;
-	silence = took > SILENCE_MS * MS ? took : SILENCE_MS * MS;
-	end = r->last_ns + silence;
+	quiet = (r->far ? FAR_QUIET_MS : QUIET_MS) * MS;
+	if (r->far && took > quiet)
+		quiet = took;
+	end = r->last_ns + quiet;
+	if (end < r->read_ns + SETTLE_MS * MS)
+		end = r->read_ns + SETTLE_MS * MS;
 	return end < full ? end : full;
+}
+
+/* Does anybody wait for this round to end by silence? */
+static bool
+is_quick(const struct mdns_round *r)
+{
+	for (const struct ask *a = r->asks; a; a = a->next)
+		if (a->user && !a->user->all)
+			return r->relevant && !r->m->wait_full;
+	return false;
+}
+
+static void
+look_at_backlog(struct mdns_round *r, uint64_t now)
+{
+	enum mdns_backlog b;
+
+	if (r->read_ns || !is_quick(r))
+		return;
+	b = mdns_backlog(r->m, r->six.watch.fd >= 0);
+	if (b == MDNS_BACKLOG_SOME)
+		return;
+	r->read_ns = now;
+	/* Where the kernel does not say, this machine is as unknown as others. */
+	r->far = r->far || b == MDNS_BACKLOG_UNKNOWN;
 }
 
 static void
@@ -246,7 +288,10 @@ set_timer(struct mdns_round *r)
 		return;
 	if (!r->relevant && !r->again && at > r->asked_ns + AGAIN_MS * MS)
 		at = r->asked_ns + AGAIN_MS * MS;
-	loop_timer_set(r->m->base.loop, &r->timer, at > now ? (at - now + MS - 1) / MS : 0);
+	if (!r->read_ns && is_quick(r) && at > now + LOOK_MS * MS)
+		at = now + LOOK_MS * MS;
+	/* Rounded down: the loop's wait is rounded up. */
+	loop_timer_set(r->m->base.loop, &r->timer, at > now + MS ? (at - now) / MS : at > now);
 }
 
 static void
@@ -269,6 +314,7 @@ round_due(struct loop_timer *t)
 	if (r->six.watch.fd >= 0)
 		mdns_receive(&r->six, true);
 	now = loop_clock_ns();
+	look_at_backlog(r, now);
 	if (!r->relevant && !r->again && now >= r->asked_ns + AGAIN_MS * MS)
 		ask_again(r);
 	for (struct ask *a = r->asks; a; a = a->next) {

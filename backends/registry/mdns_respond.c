@@ -208,8 +208,8 @@ set_instance(struct mdns *m, struct micro_instance *in, const struct service *s,
 			why);
 	in->host = m->host;
 	if (!net_parse(node->address, &a, &len))
-		return error_set(err, ERR_REFUSED, "mdns: node address %.*s is no IP address and port",
-			BYTES_FMT(node->address));
+		return error_set(err, ERR_REFUSED, "mdns: node address %.*s is no IP address with "
+			"a port", BYTES_FMT(node->address));
 	in->v6 = a.sa.sa_family == AF_INET6;
 	in->port = ntohs(in->v6 ? a.in6.sin6_port : a.in.sin_port);
 	memcpy(in->addr, in->v6 ? (void *)&a.in6.sin6_addr : (void *)&a.in.sin_addr,
@@ -224,16 +224,18 @@ set_instance(struct mdns *m, struct micro_instance *in, const struct service *s,
 	return 0;
 }
 
-/* The largest of its packets is the probe, or an answer: must it be cut? */
+/* Does the largest of its packets (an answer that echoes the longest question, or
+ * the probe) fit? */
 static int
 check_size(const struct micro_instance *in, struct error *err)
 {
-	size_t n = in->txt.n + 2 * (size_t)in->name.n + in->service.n + 2 * (size_t)in->host.n + 100;
+	size_t n = in->txt.n + 3 * (size_t)in->name.n + in->service.n +
+		2 * (size_t)in->host.n + 100;
 
 	if (n <= DNS_PACKET_MAX)
 		return 0;
-	return error_set(err, ERR_REFUSED, "mdns: what there is to say about this node (%zu bytes "
-		"after compression and hex) does not fit a packet of 65,507 bytes", in->txt.n);
+	return error_set(err, ERR_REFUSED, "mdns: over 65,507 bytes, which is what a packet holds "
+		"(%zu of metadata, compressed and in hex)", in->txt.n);
 }
 
 static struct mdns_entry *

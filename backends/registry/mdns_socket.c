@@ -112,8 +112,8 @@ check_names(const struct mdns *m, struct error *err)
 			name[len] = '\0';
 		}
 		if (len >= sizeof name || (len && if_nametoindex(name) == 0))
-			return error_set(err, ERR_USAGE, "mdns.interface: no interface is named %.*s",
-				(int)len, p);
+			return error_set(err, ERR_USAGE,
+				"mdns.interface: no interface is named %.*s", (int)len, p);
 		p += len;
 	}
 	return 0;
@@ -314,7 +314,8 @@ port_packet(struct mdns_socket *s, const struct mdns_packet *packet)
 static int
 open_port(struct mdns *m, struct mdns_socket *s, bool v6, struct error *err)
 {
-	union sockaddr_any a = { .in6 = { .sin6_family = AF_INET6, .sin6_port = htons(MDNS_PORT) } };
+	union sockaddr_any a = {
+		.in6 = { .sin6_family = AF_INET6, .sin6_port = htons(MDNS_PORT) } };
 	int fd = udp_socket(s, v6, err), one = 1;
 
 	if (fd < 0)
@@ -453,7 +454,8 @@ mdns_multicast(struct mdns_socket *s, struct bytes packet, bool loopback_only)
 		} else {
 			int saved = errno;
 
-			log_debug("mdns: cannot send by interface %u: %s", f->index, strerror(saved));
+			log_debug("mdns: cannot send by interface %u: %s", f->index,
+				strerror(saved));
 			errno = saved;
 		}
 	}

@@ -17,12 +17,12 @@ import (
 	"go-micro.dev/v5"
 )
 
-type user struct {
+type User struct {
 	Name  string `json:"name"`
 	Email string `json:"email"`
 }
 
-type mail struct {
+type Mail struct {
 	To      string `json:"to"`
 	Subject string `json:"subject"`
 }
@@ -32,9 +32,9 @@ func main() {
 	service.Init()
 	sent := micro.NewEvent("email.sent", service.Client())
 
-	greet := func(ctx context.Context, u *user) error {
+	greet := func(ctx context.Context, u *User) error {
 		fmt.Printf("user.registered: %s <%s>\n", u.Name, u.Email)
-		return sent.Publish(ctx, &mail{To: u.Email, Subject: "Welcome, " + u.Name})
+		return sent.Publish(ctx, &Mail{To: u.Email, Subject: "Welcome, " + u.Name})
 	}
 	if err := micro.RegisterSubscriber("user.registered", service.Server(), greet); err != nil {
 		log.Fatal(err)

@@ -47,18 +47,19 @@ from_line() {
 	"gm-$1" pub -topic "$t" -n 3 -header 'Aa=1' -body 'say "é" <&>' 2> pub.err
 	finish sub
 	is "$status" 0
+	is "$(wc -l < sub.out)" 3
+	# go-micro's Publish is asynchronous: any order.
 	for i in 0 1 2; do
-		read -r line
-		has "$line" "\"n\":$((i + 1)),\"topic\":\"$t\"" "\"headers\":{\"Aa\":\"1\",\"id\":\"$i\"}" \
-			'"body":"say \"é\" <&>","len":12' '"broker":"http"'
-	done < sub.out
+		line=$(grep -F "\"headers\":{\"Aa\":\"1\",\"id\":\"$i\"}" sub.out) || fail "no event $i" "$(cat sub.out)"
+		has "$line" "\"topic\":\"$t\"" '"body":"say \"é\" <&>","len":12' '"broker":"http"'
+	done
 }
 
-@test "mbus sub hears v1: headers and body, in order" { from_line v1; }
-@test "mbus sub hears v2: headers and body, in order" { from_line v2; }
-@test "mbus sub hears v3: headers and body, in order" { from_line v3; }
-@test "mbus sub hears v4: headers and body, in order" { from_line v4; }
-@test "mbus sub hears v5: headers and body, in order" { from_line v5; }
+@test "mbus sub hears v1: headers and body" { from_line v1; }
+@test "mbus sub hears v2: headers and body" { from_line v2; }
+@test "mbus sub hears v3: headers and body" { from_line v3; }
+@test "mbus sub hears v4: headers and body" { from_line v4; }
+@test "mbus sub hears v5: headers and body" { from_line v5; }
 
 # ---- queues: of each queue one member, and everybody outside ----
 
@@ -256,7 +257,8 @@ registry_of_line() {
 	start_ready watch "gm-$1" reg -ready-fd 8 watch
 	start_sub sub "$t"
 	wait_for grep -q "^create .*\"name\":\"$name\"" watch.out
-	is "$("gm-$1" reg list 2> list.err | grep broker)" "$name"
+	is "$("gm-$1" reg list 2> list.err)" 'go.micro.http.broker
+micro.http.broker'
 	"gm-$1" reg get "$name" > get.out 2> get.err
 	has "$(cat get.out)" "{\"name\":\"$name\",\"version\":\"ff.http.broadcast\",\"nodes\":[{" "\"topic\":\"$t\""
 	is "$(wc -l < get.out)" 1

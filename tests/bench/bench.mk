@@ -7,15 +7,20 @@ BENCH_DEPS = libcurl4-openssl-dev libmicrohttpd-dev apache2-utils wrk curl mosqu
 
 ROWS =
 bench_tools = bench_wait bench_lines curl_easy curl_multi mhd_server
+bench_micro = $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/micro_*.c))
 
 .PHONY: bench bench-deps
 bench-deps: deps
 	@tests/setup/apt "make bench" $(BENCH_DEPS)
-bench: all $(bench_tools:%=$(B)/bench/%)
-	$(if $(ROWS),@tests/bench/run.sh $(if $(filter all,$(ROWS)),,$(ROWS)))
+bench: all $(bench_tools:%=$(B)/bench/%) $(bench_micro:%=$(B)/bench/%)
+	$(if $(ROWS),@MBUS_TEST_BUILD=$(B) tests/bench/run.sh $(if $(filter all,$(ROWS)),,$(ROWS)))
 
 $(B)/bench/curl_%: bench_libs = -lcurl
 $(B)/bench/mhd_%: bench_libs = -lmicrohttpd
-$(B)/bench/%: tests/bench/%.c
+# These measure our own code; run them by hand.
+$(bench_micro:%=$(B)/bench/%): $(B)/bench/%: $(B)/tests/bench/%.o $(obj_test)
+	@mkdir -p $(@D)
+	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(libs)
+$(bench_tools:%=$(B)/bench/%): $(B)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(STD) $(CFLAGS) $(WARN) -o $@ $< $(bench_libs)

@@ -2,7 +2,7 @@
 /*
  * mhd_server PORT: the yardstick for a server: libmicrohttpd with epoll and one
  * thread, on the loopback address. Reads each body and answers 200 without one.
- * Writes "ready" to stdout when it listens; ends with its stdin, or by a signal.
+ * Writes "ready" to stdout when it listens; a signal ends it.
  */
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -39,7 +39,6 @@ main(int argc, char **argv)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET };
 	struct MHD_Daemon *d;
-	char c;
 
 	if (argc != 2) {
 		fputs("usage: mhd_server PORT\n", stderr);
@@ -56,8 +55,7 @@ main(int argc, char **argv)
 	}
 	puts("ready");
 	fflush(stdout);
-	while (read(STDIN_FILENO, &c, 1) > 0)
-		;
+	pause();
 	MHD_stop_daemon(d);
 	return 0;
 }

@@ -14,6 +14,7 @@
 # ROW: those of rows.bash; none: all of them. A row that cannot run says why.
 # Everything runs in a network namespace of its own, so that multicast works and
 # ports are free.
+# shellcheck disable=SC2034
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
 
@@ -57,7 +58,7 @@ export LC_ALL=C
 
 # ---- arithmetic ----
 
-calc() { awk "BEGIN { printf \"%.9g\", $1 }"; }
+calc() { awk "BEGIN { printf(\"%.9g\", ($1)) }"; }
 
 # spread NUMBER...: sets median, least, most.
 spread() {
@@ -106,24 +107,22 @@ timed() {
 }
 
 # server NAME SINK COMMAND...: in the background, until it says that it is ready on
-# descriptor 8 (or stdout, if SINK is -). With pin set, on one CPU. /dev/null, or for
-# SINK lines: its stdout goes through bench_lines into $tmp/NAME.lines.
+# descriptor 8 (or stdout, if SINK is -). With pin set, on one CPU. SINK is a file, or
+# `lines`: then its stdout goes through bench_lines into $tmp/NAME.lines.
 server() {
-	local name=$1 sink=$2 word= ready=$tmp/$1.ready
-	shift 2
+	local name=$1 sink=$2 word='' ready=$tmp/$1.ready
 
+	shift 2
 	stop "$name"
-	rm -f "$ready" "$tmp/$name.lines" "$tmp/$name.done"
-	mkfifo "$ready" "$tmp/$name.done"
+	rm -f "$ready" "$tmp/$name.lines"
+	mkfifo "$ready"
 	case $sink in
-	-) ${pin:+taskset -c "$cpu"} "$@" < "$tmp/$name.done" > "$ready" 2> "$tmp/$name.err" & ;;
-	lines) ${pin:+taskset -c "$cpu"} "$@" 8> "$ready" 2> "$tmp/$name.err" \
-		< /dev/null > >(exec 8>&-; exec "$tool/bench_lines" "$tmp/$name.lines") & ;;
-	*) ${pin:+taskset -c "$cpu"} "$@" < /dev/null 8> "$ready" > "$sink" 2> "$tmp/$name.err" & ;;
-	esac
+	-) exec ${pin:+taskset -c "$cpu"} "$@" > "$ready" ;;
+	lines) exec ${pin:+taskset -c "$cpu"} "$@" 8> "$ready" \
+		> >(exec 8>&-; exec "$tool/bench_lines" "$tmp/$name.lines") ;;
+	*) exec ${pin:+taskset -c "$cpu"} "$@" 8> "$ready" > "$sink" ;;
+	esac < /dev/null 2> "$tmp/$name.err" &
 	pid[$name]=$!
-	# stdin of a server that would end with it stays open
-	if [ "$sink" = - ]; then exec 7<> "$tmp/$name.done"; fi
 	read -r -t 20 word < "$ready" || [ "$word" ] ||
 		cannot "${1##*/} ${2-} did not start: $(tail -n 1 "$tmp/$name.err" | cut -c1-120)"
 }
@@ -204,6 +203,7 @@ tests_row() {
 	stop_all
 }
 
+# shellcheck source=tests/bench/rows.bash
 . tests/bench/rows.bash
 
 [ -x "$tool/bench_wait" ] || { echo "tests/bench/run.sh: make bench first" >&2; exit 1; }

@@ -1,0 +1,38 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The broker of fake_broker.c for tests of pub and sub: `load fake` after `load
+# ../lib`, call fake_build in setup_file, then `fake pub ...` and `fake sub ...`
+# (FAKE before them in a `start`). `fake_text` can carry text only, as http.
+
+fake_build() {
+	local cc="${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -DMBUS_MODULE -I$MBUS_TEST_ROOT -O1 -fPIC -shared"
+	local src=$MBUS_TEST_ROOT/tests/bats/fake_broker.c
+
+	mkdir -p "$BATS_FILE_TMPDIR/all" "$BATS_FILE_TMPDIR/text"
+	$cc -o "$BATS_FILE_TMPDIR/all/null.so" "$src"
+	$cc -DFAKE_CAPS=0 -o "$BATS_FILE_TMPDIR/text/null.so" "$src"
+}
+
+FAKE=(env "MBUS_MODULES=$BATS_FILE_TMPDIR/all" MICRO_BROKER=null "$MBUS")
+fake() {
+	"${FAKE[@]}" "$@"
+}
+fake_text() {
+	env "MBUS_MODULES=$BATS_FILE_TMPDIR/text" MICRO_BROKER=null "$MBUS" "$@"
+}
+
+# record TOPIC KEY BODY [NAME VALUE]...: one event as the fake broker records it;
+# "-" is "not there".
+record() {
+	local field
+
+	for field; do
+		if [ "$field" = - ]; then
+			printf -- '-1:\n'
+		else
+			printf '%d:%s\n' "$(printf %s "$field" | wc -c)" "$field"
+		fi
+	done
+	echo
+}

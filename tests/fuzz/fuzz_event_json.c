@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Event lines. Properties: a line is read or refused in the words of one usage
+ * error; what was read, written as a line and read again, is the same topic, key,
+ * headers and body; the written line is valid UTF-8 and one line, without a raw
+ * control character. The default output, too, takes whatever comes, and on a
+ * terminal lets no control character through but its own newlines and tabs.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/event_json.h"
+#include "cli/format.h"
+#include "core/text.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+#define must(cond) do { if (!(cond)) abort(); } while (0)
+
+static void
+must_be_same(struct bytes a, struct bytes b)
+{
+	must(!a.p == !b.p && bytes_eq(a, b));
+}
+
+static void
+must_be_one_line(struct bytes line)
+{
+	must(line.n > 0 && line.p[line.n - 1] == '\n');
+	must(utf8_valid(line.p, line.n));
+	must(!memmem(line.p, line.n, "\xe2\x80\xa8", 3) && !memmem(line.p, line.n, "\xe2\x80\xa9", 3));
+	for (size_t i = 0; i + 1 < line.n; i++)
+		must((unsigned char)line.p[i] >= 0x20 && line.p[i] != 0x7f);
+}
+
+static void
+must_be_safe(struct bytes text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		must(c >= 0x20 || c == '\n' || c == '\t' ||
+			(c == '\r' && i + 1 < text.n && text.p[i + 1] == '\n'));
+		must(c != 0x7f);
+		must(c != 0xc2 || (unsigned char)text.p[i + 1] >= 0xa0);
+	}
+	must(utf8_valid(text.p, text.n));
+}
+
+static void
+check_event(struct event *ev)
+{
+	struct formatter json = { .format = &format_json, .broker = "b" };
+	struct formatter text = { .format = &format_text, .terminal = true, .max_body = 40 };
+	struct event_json again;
+	struct buf out = BUF_INIT;
+	struct error err;
+
+	format_add(&json, &out, ev, 1);
+	must_be_one_line(buf_bytes(&out));
+	event_json_init(&again);
+	must(event_json_read(&again, buf_data(&out), buf_len(&out) - 1, &err) == 0);
+	must_be_same(again.topic, ev->topic);
+	must_be_same(again.msg.key, ev->msg.key);
+	must_be_same(again.msg.body, ev->msg.body);
+	must(again.msg.nheaders == ev->msg.nheaders);
+	for (size_t i = 0; i < ev->msg.nheaders; i++) {
+		must_be_same(again.msg.headers[i].name, ev->msg.headers[i].name);
+		must_be_same(again.msg.headers[i].value, ev->msg.headers[i].value);
+	}
+	event_json_release(&again);
+	buf_clear(&out);
+	format_add(&text, &out, ev, 1);
+	must_be_safe(buf_bytes(&out));
+	buf_release(&out);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct event ev = event_none;
+	struct event_json e;
+	struct error err = ERROR_INIT;
+	char *line = malloc(size + 1);
+
+	memcpy(line, data, size);
+	event_json_init(&e);
+	if (event_json_read(&e, line, size, &err) == 0) {
+		ev.topic = e.topic.p ? e.topic : BYTES("");
+		ev.msg = e.msg;
+		check_event(&ev);
+	} else {
+		must(err.kind == ERR_USAGE && *err.text);
+		must(!memchr(err.text, '\n', strlen(err.text)) || memchr(data, '\n', size) ||
+			memmem(data, size, "\\", 1));
+	}
+	event_json_release(&e);
+	/* And the bytes themselves as an event. */
+	ev = event_none;
+	ev.topic = bytes_of(data, size < 20 ? size : 20);
+	ev.msg.body = bytes_of(data, size);
+	check_event(&ev);
+	free(line);
+	return 0;
+}
