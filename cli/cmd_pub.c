@@ -310,7 +310,8 @@ pub_loop(struct pub *p, struct error *err)
 	p->broker = common_open(&a->common, p->loop, &p->opts, err);
 	if (!p->broker || broker_connect(p->broker, err) < 0)
 		return -1;
-	loop_run(p->loop);
+	if (!p->stopped)	/* connecting may have ended it already */
+		loop_run(p->loop);
 	return 0;
 }
 
@@ -394,6 +395,6 @@ const struct command cmd_pub = {
 	.examples = "  mbus pub orders '{\"id\":7}'\n"
 		"  mbus pub orders -H id:7 -f order.json\n"
 		"  tail -f log | mbus pub -l log\n"
-		"  mbus sub -J orders | MICRO_BROKER=null mbus pub -J\n",
+		"  mbus sub -J orders | mbus pub -J -t orders.copy\n",
 	.run = pub_run,
 };

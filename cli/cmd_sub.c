@@ -55,6 +55,7 @@ struct sub {
 	size_t ntopics, nlive;
 	bool ending;			/* no more events are taken */
 	bool paused, listening;
+	bool cut;			/* some output was left unwritten */
 	enum error_kind kind;		/* what it ends with */
 	struct interrupt interrupt;
 	struct loop_task settle;
@@ -322,6 +323,10 @@ sub_drained(struct loop_timer *t)
 {
 	struct sub *s = t->arg;
 
+	log_warn("stdout is full: %zu bytes were not written", output_pending(&s->out));
+	s->cut = true;
+	if (!s->interrupt.signo)
+		s->kind = error_graver(s->kind, ERR_TIMEOUT);
 	loop_stop(s->loop);
 }
 
@@ -331,6 +336,10 @@ sub_deadline(struct loop_timer *t)
 	struct sub *s = t->arg;
 	uint64_t count = s->args->count;
 
+	if (s->ending) {	/* only the reader is awaited any more */
+		sub_hurry(s, ERR_NONE);
+		return;
+	}
 	if (s->nlive < s->ntopics)
 		log_error("timed out before the subscription was live");
 	else if (!s->printed)
@@ -379,8 +388,6 @@ sub_loop(struct sub *s, struct error *err)
 static void
 sub_close(struct sub *s)
 {
-	if (s->printed > s->acked && output_pending(&s->out) && !s->out.over)
-		log_warn("stdout is full: %zu bytes were not written", output_pending(&s->out));
 	common_close(s->broker, &s->opts);
 	output_close(&s->out);
 	loop_idle_del(s->loop, &s->idle);
@@ -442,7 +449,7 @@ sub_run(void *args, int noperands, char **operands, struct error *err)
 	if (r < 0)
 		return -1;
 	/* Interrupted with a task unfinished, the shell is to see a signal. */
-	if (s.interrupt.signo && a->count && s.printed < a->count && !kind)
+	if (s.interrupt.signo && a->count && (s.printed < a->count || s.cut) && !kind)
 		interrupt_die(s.interrupt.signo);
 	return error_exit_status(kind);
 }

@@ -16,6 +16,9 @@
 
 enum { INPUT_CHUNK = 64 * 1024, INPUT_CHUNK_MAX = 1024 * 1024 };
 
+/* An item that is larger than this is a mistake: /dev/zero, say. */
+#define INPUT_ITEM_MAX ((size_t)1 << 30)
+
 static void
 input_ready(struct loop_fd *w, unsigned ready)
 {
@@ -56,7 +59,7 @@ input_open(struct input *in, struct loop *loop, const char *path, enum input_mod
 	in->regular = S_ISREG(st.st_mode);
 	in->readable = in->regular;
 	if (in->regular && mode == INPUT_WHOLE && st.st_size > 0 &&
-	    (uint64_t)st.st_size < SIZE_MAX / 4)
+	    (uint64_t)st.st_size <= INPUT_ITEM_MAX)
 		buf_room(&in->buf, (size_t)st.st_size + 1);
 	return 0;
 }
@@ -85,6 +88,9 @@ input_read(struct input *in, struct error *err)
 	size_t rest = buf_len(b), room;
 	ssize_t n;
 
+	if (rest > INPUT_ITEM_MAX)
+		return error_set(err, ERR_LOCAL_IO, "%s: %s of more than 1 GiB", in->name,
+			in->mode == INPUT_LINES ? "a line" : "a body");
 	if (b->start) {
 		memmove(b->data, buf_data(b), rest);
 		b->start = 0;

@@ -24,6 +24,7 @@ struct loop_signal {
 struct loop {
 	int epoll;
 	bool stop;
+	bool coarse;			/* no epoll_pwait2() here */
 	uint64_t now_ns;
 	/* Descriptors of the turn under way: an entry is cleared when its watch
 	 * is removed by a callback before its own turn came. */
@@ -216,18 +217,24 @@ loop_timer_clear(struct loop *l, struct loop_timer *t)
 }
 
 void
-loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms)
+loop_timer_set_at(struct loop *l, struct loop_timer *t, uint64_t at_ns)
 {
 	loop_timer_clear(l, t);
-	/* From the clock, not from the turn's beginning: a long callback must not
-	 * eat up a short delay. */
-	t->at_ns = loop_clock_ns() + delay_ms * 1000000u;
+	t->at_ns = at_ns;
 	if (l->ntimers == l->cap_timers) {
 		l->cap_timers = l->cap_timers ? 2 * l->cap_timers : 16;
 		l->heap = xrealloc(l->heap, l->cap_timers * sizeof(struct loop_timer *));
 	}
 	l->heap[l->ntimers] = t;
 	timer_up(l, l->ntimers++);
+}
+
+void
+loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms)
+{
+	/* From the clock, not from the turn's beginning: a long callback must not
+	 * eat up a short delay. */
+	loop_timer_set_at(l, t, loop_clock_ns() + delay_ms * 1000000u);
 }
 
 static void
@@ -358,8 +365,9 @@ loop_signal(struct loop *l, int signo, void (*fn)(int, void *), void *arg, struc
 
 /* ---- running ---- */
 
-static int
-wait_ms(const struct loop *l)
+/* How long to wait for descriptors: 0 not at all, -1 for ever, else ns. */
+static int64_t
+wait_ns(const struct loop *l)
 {
 	uint64_t at;
 
@@ -371,10 +379,28 @@ wait_ms(const struct loop *l)
 	if (!l->ntimers)
 		return -1;
 	at = l->heap[0]->at_ns;
-	if (at <= l->now_ns)
-		return 0;
-	at = (at - l->now_ns + 999999) / 1000000;
-	return at > 1000000 ? 1000000 : (int)at;
+	return at <= l->now_ns ? 0 : (int64_t)(at - l->now_ns);
+}
+
+/* epoll_wait() counts in milliseconds and rounds up, which a one-shot publisher
+ * would feel; epoll_pwait2() (Linux 5.11) in nanoseconds. */
+static int
+wait_ready(struct loop *l)
+{
+	int64_t ns = wait_ns(l);
+	struct timespec ts = { ns / 1000000000, ns % 1000000000 };
+	int n;
+
+	if (ns > 0 && !l->coarse) {
+		n = epoll_pwait2(l->epoll, l->ready, LOOP_BATCH, &ts, NULL);
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+		l->coarse = true;
+	}
+	if (ns > 1000000000)
+		ns = 1000000000;
+	return epoll_wait(l->epoll, l->ready, LOOP_BATCH,
+		ns > 0 ? (int)((ns + 999999) / 1000000) : (int)ns);
 }
 
 static bool
@@ -416,7 +442,7 @@ loop_run(struct loop *l)
 		run_tasks(l);
 		if (l->stop)
 			break;
-		n = epoll_wait(l->epoll, l->ready, LOOP_BATCH, wait_ms(l));
+		n = wait_ready(l);
 		l->now_ns = loop_clock_ns();
 		l->nready = n > 0 ? n : 0;
 		if (run_ready(l)) {

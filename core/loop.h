@@ -70,6 +70,8 @@ struct loop_timer {
 };
 
 void loop_timer_set(struct loop *, struct loop_timer *, uint64_t delay_ms);
+/* The same at a moment of loop_clock_ns(); one that has passed: in the next turn. */
+void loop_timer_set_at(struct loop *, struct loop_timer *, uint64_t at_ns);
 void loop_timer_clear(struct loop *, struct loop_timer *);
 static inline bool loop_timer_is_set(const struct loop_timer *t) { return t->slot != 0; }
 

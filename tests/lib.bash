@@ -42,17 +42,52 @@ lib_setup() {
 	export ASAN_OPTIONS=log_path=$PWD/sanitizer:exitcode=99:detect_leaks=1
 	export UBSAN_OPTIONS=log_path=$PWD/sanitizer:print_stacktrace=1
 	export LSAN_OPTIONS=log_path=$PWD/sanitizer
+	watchdog & WATCHDOG=$!
+	disown			# `wait` is not to wait for it
+}
+
+# A test that hangs fails, and is reported as any other: after TEST_SECONDS (a file
+# may set it before lib_setup) all that the test has started is ended.
+TEST_SECONDS=150
+WATCHDOG=
+watchdog() {
+	local never test=$$
+
+	set +eET
+	trap - ERR DEBUG
+	exec {never}<> <(:) 3>&- > /dev/null 2>&1
+	read -r -t "$TEST_SECONDS" -u "$never"
+	echo "the test took over $TEST_SECONDS s and was ended" > "$BATS_TEST_TMPDIR/watchdog.err"
+	end_children "$test"
+}
+
+# end_children PID: and theirs, but not the caller itself.
+end_children() {
+	local stat pid parent
+
+	for stat in /proc/[0-9]*/stat; do
+		{ read -r stat < "$stat"; } 2> /dev/null || continue
+		pid=${stat%% *}
+		read -r _ parent _ <<< "${stat##*) }"
+		if [ "$parent" = "$1" ] && [ "$pid" != "$BASHPID" ]; then
+			end_children "$pid"
+			kill -KILL "$pid"
+		fi
+	done
 }
 
 # ... and one with a teardown() of its own calls this last.
 lib_teardown() {
 	local name f bad=0
 
+	[ -z "$WATCHDOG" ] || kill "$WATCHDOG" 2> /dev/null || true
 	for name in "${!PID[@]}"; do
 		end_pid "${PID[$name]}"
 	done
 	PID=()
-	if [ -z "${BATS_TEST_COMPLETED-}" ]; then
+	cd "$BATS_TEST_TMPDIR" || return 1
+	[ ! -e watchdog.err ] || bad=1
+	if [ -z "${BATS_TEST_COMPLETED-}" ] || [ $bad = 1 ]; then
 		for f in *.err; do
 			[ -s "$f" ] && { echo "--- stderr of ${f%.err}:"; tail -n 40 "$f"; }
 		done

@@ -93,6 +93,24 @@ node_topic(const struct service *s, const struct node *n, struct bytes *topic)
 		n->address.n && !memchr(s->version.p, '\0', s->version.n);
 }
 
+/* go-micro's DNS library takes a backslash away when it announces a name, but the
+ * subscriber goes on to know itself by it. Is this id what became of the topic? */
+static bool
+lost_backslashes(struct bytes topic, struct bytes id)
+{
+	size_t n = 0, len = id.n > 37 ? id.n - 37 : 0;
+
+	if (!memchr(topic.p, '\\', topic.n))
+		return false;
+	for (size_t i = 0; i < topic.n; i++, n++) {
+		if (topic.p[i] == '\\')
+			i++;
+		if (i == topic.n || n == len || id.p[n] != topic.p[i])
+			return false;
+	}
+	return n == len && id.p[n] == '-';
+}
+
 static void
 add_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 	const struct node *n, struct bytes topic)
@@ -112,6 +130,7 @@ add_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 	p->address = xmemdup0(n->address.p, n->address.n);
 	p->topic = xmemdup0(topic.p, topic.n);
 	p->topic_len = topic.n;
+	p->says_topic = lost_backslashes(topic, n->id);
 	p->version = xmemdup0(s->version.p, s->version.n);
 	p->next = hb->dir.peers;
 	hb->dir.peers = p;

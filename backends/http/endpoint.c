@@ -315,6 +315,17 @@ endpoint_data(struct stream *st, char *p, size_t n)
 
 /* ---- requests ---- */
 
+static struct bytes
+endpoint_topic_id(struct http_broker *hb, const struct peer *p)
+{
+	struct buf *id = &hb->scratch;
+
+	buf_clear(id);
+	buf_add(id, p->topic, p->topic_len);
+	buf_add(id, p->id + p->id_len - 37, 37);
+	return buf_bytes(id);
+}
+
 /* A new-dialect envelope begins {"Header":{"... because the topic is always in
  * it; the old dialect's is the same with its own topic header put in front. */
 static void
@@ -323,18 +334,21 @@ endpoint_render(struct endpoint *e, const struct request *r)
 	static const struct bytes begin = BYTES("{\"Header\":{");
 	struct buf *out = stream_out(e->stream);
 	struct bytes body = buf_bytes(&r->flight->body), topic;
+	struct bytes id = bytes_of(r->peer->id, r->peer->id_len);
 	size_t extra;
 
+	if (r->peer->says_topic)
+		id = endpoint_topic_id(e->hb, r->peer);
 	if (e->dialect == DIALECT_NEW) {
-		http_add_publish_head(out, bytes_str(dialects[e->dialect].path),
-			bytes_of(r->peer->id, r->peer->id_len), bytes_str(e->address), body.n);
+		http_add_publish_head(out, bytes_str(dialects[e->dialect].path), id,
+			bytes_str(e->address), body.n);
 		buf_add_bytes(out, body);
 		return;
 	}
 	topic = buf_bytes(&r->flight->route->topic_json);
 	extra = sizeof "\"" HEADER_OLD_TOPIC "\":," - 1 + topic.n;
-	http_add_publish_head(out, bytes_str(dialects[e->dialect].path),
-		bytes_of(r->peer->id, r->peer->id_len), bytes_str(e->address), body.n + extra);
+	http_add_publish_head(out, bytes_str(dialects[e->dialect].path), id,
+		bytes_str(e->address), body.n + extra);
 	buf_add_bytes(out, begin);
 	buf_add_str(out, "\"" HEADER_OLD_TOPIC "\":");
 	buf_add_bytes(out, topic);

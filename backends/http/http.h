@@ -83,6 +83,7 @@ struct peer {
 	bool secure;			/* wants TLS */
 	char *id, *address, *topic, *version;
 	size_t id_len, topic_len;
+	bool says_topic;		/* its own id is <topic>-<uuid>, whatever was found */
 	struct endpoint *endpoint;
 	struct peer *next;		/* the directory's list */
 };
@@ -95,11 +96,10 @@ struct flight {
 	struct buf body;		/* the envelope, of the new dialect */
 	uint64_t deadline_ns;
 	unsigned open;			/* requests without a result */
-	bool waits;			/* in its route's waiting list */
+	bool waits;			/* for the lookup of its route */
 	bool failed, unknown;
 	struct error error;		/* of the first failure */
 	struct flight *prev, *next;	/* all under way, the oldest first */
-	struct flight *next_waiting;	/* those waiting for the route */
 };
 
 struct request {
@@ -136,10 +136,10 @@ struct route {
 	struct buf topic_json;		/* the topic as JSON string */
 	bool dirty;			/* the directory has changed since */
 	bool asked;			/* has events that wait for a lookup */
+	bool looked_up;			/* which has ended: they are being let go */
 	uint64_t none_until_ns;		/* nobody was there: do not ask again before */
 	struct group *groups;
 	size_t ngroups;
-	struct flight *waiting, **waiting_end;
 	size_t flights;			/* events under way */
 	struct route *next;
 };

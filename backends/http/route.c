@@ -96,7 +96,6 @@ route_get(struct http_broker *hb, struct bytes topic)
 		r = xcalloc(1, sizeof *r);
 		r->topic = bytes_of(xmemdup0(topic.p, topic.n), topic.n);
 		json_add_go_string(&r->topic_json, topic);
-		r->waiting_end = &r->waiting;
 		r->dirty = true;
 		r->next = *bucket;
 		*bucket = r;
@@ -211,7 +210,6 @@ flight_new(struct http_broker *hb, const struct publication *p, struct route *r)
 	fl->open = 0;
 	fl->waits = fl->failed = fl->unknown = false;
 	fl->deadline_ns = loop_now_ns(hb->loop) + hb->b.opts.timeout_ms * 1000000ull;
-	fl->next_waiting = NULL;
 	fl->next = NULL;
 	fl->prev = hb->newest_flight;
 	if (fl->prev)
@@ -398,47 +396,30 @@ route_result(struct http_broker *hb, struct request *r, const struct error *err,
 
 /* ---- waiting for a lookup ---- */
 
+/* Sends, or fails, what waited, in the order of publishing whatever the topic: a
+ * subscriber may have several. What is published meanwhile lines up behind. */
 static void
-route_wait(struct route *r, struct flight *fl)
+flights_let_go(struct http_broker *hb, const struct error *err)
 {
-	fl->waits = true;
-	*r->waiting_end = fl;
-	r->waiting_end = &fl->next_waiting;
-	r->asked = true;
-}
+	struct flight *fl, *next;
+	bool any = true;
 
-static void
-route_unwait(struct route *r, struct flight *fl)
-{
-	for (struct flight **p = &r->waiting; *p; p = &(*p)->next_waiting)
-		if (*p == fl) {
-			*p = fl->next_waiting;
-			break;
+	while (any) {
+		any = false;
+		for (fl = hb->oldest_flight; fl; fl = next) {
+			next = fl->next;
+			if (!fl->waits || !fl->route->looked_up)
+				continue;
+			any = true;
+			fl->waits = false;
+			if (fl->route->ngroups) {
+				flight_send(hb, fl);
+			} else {
+				flight_fail(fl, err, false);
+				flight_end(hb, fl);
+			}
 		}
-	r->waiting_end = &r->waiting;
-	while (*r->waiting_end)
-		r->waiting_end = &(*r->waiting_end)->next_waiting;
-}
-
-/* Sends, or fails, what waited. */
-static void
-route_release(struct http_broker *hb, struct route *r, const struct error *err)
-{
-	struct flight *fl;
-
-	/* What is published meanwhile lines up behind: order is kept. */
-	while ((fl = r->waiting)) {
-		r->waiting = fl->next_waiting;
-		if (!r->waiting)
-			r->waiting_end = &r->waiting;
-		if (r->ngroups) {
-			flight_send(hb, fl);
-			continue;
-		}
-		flight_fail(fl, err, false);
-		flight_end(hb, fl);
 	}
-	r->asked = false;
 }
 
 static void
@@ -450,14 +431,14 @@ nobody(struct error *err)
 void
 routes_looked_up(struct http_broker *hb, const struct error *err)
 {
-	bool early = hb->dir.hit[DIALECT_NEW] || hb->dir.hit[DIALECT_OLD];
+	bool early = (hb->dir.hit[DIALECT_NEW] || hb->dir.hit[DIALECT_OLD]) &&
+		!hb->dir.lookup[DIALECT_NEW].all;
 	bool again = false;
+	struct error none;
 
 	hb->routes_walked = true;	/* what is published meanwhile must not free them */
 	for (unsigned i = 0; i < ROUTE_BUCKETS; i++)
 		for (struct route *r = hb->routes[i]; r; r = r->next) {
-			struct error none;
-
 			if (!r->asked)
 				continue;
 			if (r->dirty)
@@ -468,12 +449,19 @@ routes_looked_up(struct http_broker *hb, const struct error *err)
 				again = true;
 				continue;
 			}
-			nobody(&none);
 			if (!r->ngroups)
 				r->none_until_ns = loop_clock_ns() + NONE_MS * 1000000ull;
-			route_release(hb, r, err ? err : &none);
+			r->looked_up = true;
 		}
+	nobody(&none);
+	flights_let_go(hb, err ? err : &none);
+	for (unsigned i = 0; i < ROUTE_BUCKETS; i++)
+		for (struct route *r = hb->routes[i]; r; r = r->next)
+			if (r->looked_up)
+				r->looked_up = r->asked = false;
 	hb->routes_walked = false;
+	for (unsigned d = 0; d < DIALECTS; d++)
+		hb->dir.lookup[d].all = again;
 	if (again) {
 		struct error fail;
 
@@ -527,7 +515,7 @@ route_publish(struct http_broker *hb, const struct publication *p, struct error 
 	if (hb->b.opts.timeout_ms && !loop_timer_is_set(&hb->expiry))
 		loop_timer_set(hb->loop, &hb->expiry, hb->b.opts.timeout_ms + 1);
 	if (!r->ngroups || r->asked) {
-		route_wait(r, fl);
+		r->asked = fl->waits = true;
 		return 0;
 	}
 	if (loop_now_ns(hb->loop) > hb->dir.looked_ns + LOOK_AGAIN_MS * 1000000ull) {
@@ -551,8 +539,6 @@ flights_expire(struct loop_timer *t)
 		struct error err;
 		bool sent = endpoints_forget(hb, fl) > 0;
 
-		if (fl->waits)
-			route_unwait(fl->route, fl);
 		error_set(&err, sent ? ERR_UNKNOWN : ERR_CONNECT, "%s within %u ms",
 			sent ? "sent, but not confirmed" : "could not be sent",
 			hb->b.opts.timeout_ms);

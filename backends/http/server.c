@@ -290,6 +290,20 @@ hide_topic_headers(const struct dialect *d, struct message *msg, struct header *
 	msg->nheaders = kept;
 }
 
+/* Its id as registered, or as go-micro would have it: a publisher may know that
+ * the registry spoils some names. */
+static bool
+sub_has_id(const struct http_broker *hb, const struct http_sub *hs, struct bytes id)
+{
+	struct bytes topic = hs->sub->topic;
+
+	if (bytes_eq(bytes_of(hs->id, hs->id_len), id))
+		return true;
+	return id.n == topic.n + 37 && id.p[topic.n] == '-' &&
+		memcmp(id.p, topic.p, topic.n) == 0 &&
+		memcmp(id.p + topic.n + 1, hb->uuid, 36) == 0;
+}
+
 /* Gives the event to every subscription of that topic and id; false: none. */
 static bool
 conn_deliver(struct conn *c, struct bytes topic, struct bytes id, bool last)
@@ -310,7 +324,7 @@ conn_deliver(struct conn *c, struct bytes topic, struct bytes id, bool last)
 		struct http_sub *hs = s->priv;
 		uint64_t number;
 
-		if (!hs || !bytes_eq(s->topic, topic) || !bytes_eq(bytes_of(hs->id, hs->id_len), id))
+		if (!hs || !bytes_eq(s->topic, topic) || !sub_has_id(hb, hs, id))
 			continue;
 		if (!slot) {
 			slot = conn_push(c);

@@ -290,8 +290,7 @@ set_timer(struct mdns_round *r)
 		at = r->asked_ns + AGAIN_MS * MS;
 	if (!r->read_ns && is_quick(r) && at > now + LOOK_MS * MS)
 		at = now + LOOK_MS * MS;
-	/* Rounded down: the loop's wait is rounded up. */
-	loop_timer_set(r->m->base.loop, &r->timer, at > now + MS ? (at - now) / MS : at > now);
+	loop_timer_set_at(r->m->base.loop, &r->timer, at);
 }
 
 static void

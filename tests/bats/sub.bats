@@ -128,8 +128,6 @@ xxxxxxxxxx
 }
 
 @test "stdout that cannot be written is 6" {
-	run --separate-stderr fake sub t -X count=1 > /dev/full
-	status_is 0
 	run --separate-stderr sh -c "MBUS_MODULES=$BATS_FILE_TMPDIR/all $MBUS sub -B null t -X count=1 > /dev/full"
 	status_is 6
 	is "$stderr" 'mbus: sub: stdout: No space left on device'
@@ -158,7 +156,7 @@ xxxxxxxxxx
 	wait_for grep -q pause acks
 	sleep 0.3
 	# The pipe's 64 KiB were written, and no more were acknowledged.
-	[ "$(tail -n 2 acks | awk '$1 + 0 { print $2 }')" -le 66 ]
+	[ "$(acked | cut -d- -f2)" -le 66 ]
 	[ "$(awk '/VmRSS/ { print $2 }' "/proc/${PID[sub]}/status")" -lt 30000 ]
 	is "$(wc -lc <&7 | tr -s ' ')" ' 200000 200200000'
 	exec 7<&-
@@ -170,6 +168,19 @@ xxxxxxxxxx
 @test "a reader that does not read does not hold up the end" {
 	local t0
 	mkfifo pipe
+	t0=$(now_ms)
+	"${FAKE[@]}" sub t --body -X count=500 -X size=1000 -X batch=500 -c 500 -W 300ms > pipe 2> err & PID[sub]=$!
+	exec 7< pipe
+	finish sub
+	is "$status" 124
+	has "$(cat err)" 'stdout is full'
+	[ $(($(now_ms) - t0)) -lt 5000 ]
+	"${FAKE[@]}" sub t --body -X count=500 -X size=1000 -X batch=500 -c 500 -X acks=acks > pipe 2> err & PID[sub]=$!
+	wait_for grep -q pause acks
+	stop sub
+	is "$status" 143
+	is "$(acked)" 1-0
+	exec 7<&-
 	"${FAKE[@]}" sub t --body -X count=200000 -X size=1000 -X batch=100 -X acks=acks > pipe 2> err & PID[sub]=$!
 	exec 7< pipe
 	wait_for grep -q pause acks
@@ -219,8 +230,7 @@ xxxxxxxxxx
 	mbus pub a 1; mbus pub b 2; mbus pub c 3; mbus pub a 4
 	finish sub
 	is "$status" 0
-	is "$(sed 's/.*"topic":"\([abc]\)".*"body":"\([0-9]\)".*/\1\2/' sub.out | tr '\n' ' ')" 'b2 a1 c3 a4 ' ||
-		is "$(sed 's/.*"topic":"\([abc]\)".*"body":"\([0-9]\)".*/\1\2/' sub.out | tr '\n' ' ')" 'a1 b2 c3 a4 '
+	is "$(sed 's/.*"topic":"\([abc]\)".*"body":"\([0-9]\)".*/\1\2/' sub.out | tr '\n' ' ')" 'a1 b2 c3 a4 '
 }
 
 @test "http: a group shares, without one each gets all" {

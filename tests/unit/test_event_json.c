@@ -91,18 +91,18 @@ TEST(body_json_is_taken_as_it_stands)
 	static const char *const values[] = { "{\"t\":1.50}", "{ \"a\" : [ 1 , {} ] }", "[]",
 		"[ 18446744073709551616 ]", "1.50e+10", "-0", "true", "false", "null",
 		"\"a\\u00e4\"" };
-	char line[200];
+	struct buf line = BUF_INIT;
 
 	for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-		for (int blank = 0; blank < 2; blank++) {
-			snprintf(line, sizeof line, "{\"body_json\":%s%s%s,\"len\":11}",
-				blank ? "  " : "", values[i], blank ? " \t" : "");
-			need(read_line(bytes_str(line)) == 0);
-			check_bytes(e.msg.body, bytes_str(values[i]));
-			snprintf(line, sizeof line, "{\"body_json\":%s}", values[i]);
-			need(read_line(bytes_str(line)) == 0);
+		for (int form = 0; form < 3; form++) {
+			buf_clear(&line);
+			buf_add_str(&line, form ? "{\"body_json\":  " : "{\"body_json\":");
+			buf_add_str(&line, values[i]);
+			buf_add_str(&line, form == 2 ? " \t,\"len\":11}" : "}");
+			need(read_line(buf_bytes(&line)) == 0);
 			check_bytes(e.msg.body, bytes_str(values[i]));
 		}
+	buf_release(&line);
 }
 
 TEST(lines_of_kcat)
