@@ -140,7 +140,7 @@ uninstall:
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
-include tests/check.mk
+include tests/check.mk tests/bench/bench.mk
 
 clean:
 	rm -rf build build-* mbus

@@ -148,9 +148,54 @@ common_open(const struct common_args *c, struct loop *loop, struct broker_option
 	return b;
 }
 
+/* How long the end of a run waits for the last acknowledgements to leave. */
+enum { COMMON_DRAIN_MS = 1000 };
+
+struct closing {
+	struct loop *loop;
+	bool over;
+};
+
+static void
+closing_over(struct closing *c)
+{
+	c->over = true;
+	loop_stop(c->loop);
+}
+
+static void
+closing_drained(struct broker *b, void *arg)
+{
+	(void)b;
+	closing_over(arg);
+}
+
+static void
+closing_timeout(struct loop_timer *t)
+{
+	closing_over(t->arg);
+}
+
+static void
+common_drain(struct broker *b)
+{
+	struct closing c = { .loop = b->loop };
+	struct loop_timer bound = { .fn = closing_timeout, .arg = &c };
+
+	broker_drain(b, closing_drained, &c);
+	if (!c.over)
+		loop_timer_set(c.loop, &bound, COMMON_DRAIN_MS);
+	while (!c.over)
+		loop_run(c.loop);
+	loop_timer_clear(c.loop, &bound);
+	b->draining = false;
+}
+
 void
 common_close(struct broker *b, struct broker_options *opts)
 {
+	if (b)
+		common_drain(b);
 	broker_free(b);		/* disconnects */
 	registry_free(opts->registry);
 	opts->registry = NULL;

@@ -181,6 +181,10 @@ add_meta(struct formatter *f, struct buf *out, const struct event *ev)
 		ADD(out, ",\"offset\":");
 		add_i64(out, ev->offset);
 	}
+	if (ev->id.p) {
+		ADD(out, ",\"id\":");
+		json_add_string(out, ev->id);
+	}
 	if (ev->qos >= 0) {
 		ADD(out, ",\"qos\":");
 		add_i64(out, ev->qos);

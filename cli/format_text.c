@@ -212,6 +212,9 @@ add_status(struct formatter *f, struct buf *out, const struct event *ev, uint64_
 	if (ev->offset >= 0) {
 		buf_add_ch(out, '@');
 		buf_add_u64(out, (uint64_t)ev->offset);
+	} else if (ev->id.p) {
+		buf_add_ch(out, '@');
+		add_line(f, out, ev->id);
 	}
 	if (ev->msg.key.p) {
 		ADD(out, "  key=");

@@ -179,24 +179,60 @@ broker_cannot_carry(const struct broker_ops *ops, struct bytes topic, const stru
 	return NULL;
 }
 
-static const struct {
-	const char *field, *why;
-} cannot_carry[] = {
-	{ "topic", "topic: not UTF-8, and this broker carries text topics only" },
-	{ "key", "key: this broker has no keys (--omit key leaves it out)" },
-	{ "null", "null: a null body or header value, which this broker cannot tell from an "
-		"empty one (--omit null sends it empty)" },
-	{ "repeat", "headers: a name comes twice, which this broker cannot carry (--omit repeat "
-		"keeps the first)" },
-	{ "binary", "headers: not UTF-8, and this broker carries text headers only (--omit binary "
-		"leaves such headers out)" },
-};
+/* The first header with that fault, for the message. */
+static const struct header *
+guilty_header(const char *field, const struct message *m)
+{
+	for (size_t i = 0; i < m->nheaders; i++) {
+		const struct header *h = &m->headers[i];
+
+		if (strcmp(field, "null") == 0 && !h->value.p)
+			return h;
+		if (strcmp(field, "repeat") == 0 && message_header(m, h->name) != h)
+			return h;
+		if (strcmp(field, "binary") == 0 && (!utf8_valid(h->name.p, h->name.n) ||
+		    !utf8_valid(h->value.p, h->value.n)))
+			return h;
+	}
+	return NULL;
+}
+
+static int
+refuse_field(const struct broker *b, const char *field, const struct message *m,
+	struct error *err)
+{
+	static const struct {
+		const char *field, *why;
+	} faults[] = {
+		{ "null", "has no value, and this broker cannot tell that from an empty one "
+			"(--omit null sends it empty)" },
+		{ "repeat", "comes twice, and this broker carries a name once (--omit repeat "
+			"keeps the first)" },
+		{ "binary", "is not UTF-8, and this broker carries text headers only (--omit "
+			"binary leaves it out)" },
+	};
+	const struct header *h = guilty_header(field, m);
+
+	if (strcmp(field, "topic") == 0)
+		return error_set(err, ERR_REFUSED, "topic: not UTF-8, and the %s broker carries "
+			"text topics only", b->ops->name);
+	if (strcmp(field, "key") == 0)
+		return error_set(err, ERR_REFUSED, "key: the %s broker has none (--omit key "
+			"leaves it out)", b->ops->name);
+	for (size_t i = 0; h && i < sizeof faults / sizeof *faults; i++)
+		if (strcmp(faults[i].field, field) == 0)
+			return error_set(err, ERR_REFUSED, "headers: %.*s %s", BYTES_FMT(h->name),
+				faults[i].why);
+	return error_set(err, ERR_REFUSED, "body: null, which the %s broker cannot tell from an "
+		"empty one (--omit null sends it empty)", b->ops->name);
+}
 
 int
 broker_publish(struct broker *b, const struct publication *p, struct error *err)
 {
 	size_t size = publication_size(p);
 	const char *field;
+	int r;
 
 	if (!b->connected)
 		return error_set(err, ERR_CONNECT, "%s: not connected", b->ops->name);
@@ -206,20 +242,31 @@ broker_publish(struct broker *b, const struct publication *p, struct error *err)
 		return PUBLISH_FULL;
 	}
 	field = broker_cannot_carry(b->ops, p->topic, &p->msg);
-	if (field) {
-		for (size_t i = 0; i < sizeof cannot_carry / sizeof *cannot_carry; i++)
-			if (strcmp(cannot_carry[i].field, field) == 0)
-				return error_set(err, ERR_REFUSED, "%s", cannot_carry[i].why);
-	}
+	if (field)
+		return refuse_field(b, field, &p->msg, err);
 	/* Counted before: the outcome may come before publish returns. */
 	b->flying_events++;
 	b->flying_bytes += size;
-	if (b->ops->publish(b, p, err) < 0) {
+	r = b->ops->publish(b, p, err);
+	if (r) {
 		b->flying_events--;
 		b->flying_bytes -= size;
-		return -1;
 	}
-	return 0;
+	if (r == PUBLISH_FULL)
+		b->was_full = true;
+	return r;
+}
+
+void
+broker_room(struct broker *b)
+{
+	const struct broker_notify *n = b->opts.notify;
+
+	if (!b->was_full)
+		return;
+	b->was_full = false;
+	if (n && n->room)
+		n->room(b, b->opts.notify_arg);
 }
 
 void
@@ -235,12 +282,9 @@ broker_outcome(struct broker *b, uint64_t id, size_t bytes, enum fate fate,
 		n->outcome(b, &o, b->opts.notify_arg);
 	/* Told at three quarters of the window, so that the publisher fills it in
 	 * one go and not event by event. */
-	if (b->was_full && b->flying_events <= b->opts.window_events * 3 / 4 &&
-	    b->flying_bytes <= b->opts.window_bytes / 4 * 3) {
-		b->was_full = false;
-		if (n && n->room)
-			n->room(b, b->opts.notify_arg);
-	}
+	if (b->flying_events <= b->opts.window_events * 3 / 4 &&
+	    b->flying_bytes <= b->opts.window_bytes / 4 * 3)
+		broker_room(b);
 }
 
 /* ---- subscribing ---- */
@@ -260,7 +304,8 @@ broker_subscribe(struct broker *b, struct bytes topic, const struct subscribe_op
 		return NULL;
 	}
 	if (!(b->ops->caps & BROKER_BINARY_TOPIC) && !utf8_valid(topic.p, topic.n)) {
-		error_set(err, ERR_USAGE, "%s", cannot_carry[0].why);
+		error_set(err, ERR_USAGE, "topic: not UTF-8, and the %s broker carries text topics "
+			"only", b->ops->name);
 		return NULL;
 	}
 	s = xcalloc(1, sizeof *s);
@@ -319,6 +364,27 @@ broker_pause(struct broker *b, bool on)
 {
 	if (b->ops->pause)
 		b->ops->pause(b, on);
+}
+
+void
+broker_drain(struct broker *b, void (*fn)(struct broker *, void *), void *arg)
+{
+	b->drained = fn;
+	b->drained_arg = arg;
+	b->draining = true;
+	if (b->connected && b->ops->drain)
+		b->ops->drain(b);
+	else
+		broker_drained(b);
+}
+
+void
+broker_drained(struct broker *b)
+{
+	if (!b->draining)
+		return;
+	b->draining = false;
+	b->drained(b, b->drained_arg);
 }
 
 int

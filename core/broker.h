@@ -168,6 +168,9 @@ struct broker {
 	struct broker_options opts;
 	struct subscription *subs;
 	bool connected;
+	bool draining;
+	void (*drained)(struct broker *, void *arg);
+	void *drained_arg;
 	uint64_t delivered;		/* number of the last event delivered */
 	size_t flying_events, flying_bytes;
 	bool was_full;
@@ -208,7 +211,9 @@ struct broker_ops {
 	 * outcome any more. */
 	void (*disconnect)(struct broker *);
 	/* MUST. 0: taken, broker_outcome() will follow exactly once and within
-	 * opts.timeout_ms. -1: refused, err says why. Borrowed bytes: copy. */
+	 * opts.timeout_ms. -1: refused, err says why. PUBLISH_FULL: no room of its
+	 * own, and nothing was taken; broker_room() will follow. Borrowed bytes:
+	 * copy. */
 	int (*publish)(struct broker *, const struct publication *, struct error *);
 	/* MUST. Starts subscribing; ends by broker_subscribed(), perhaps at once.
 	 * -1: refused. */
@@ -225,6 +230,10 @@ struct broker_ops {
 	/* With BROKER_AUDIENCE. One at a time. */
 	int (*audience)(struct broker *, struct bytes topic, unsigned n,
 		audience_fn *, void *arg, struct error *);
+	/* MAY. The run ends: finish what acknowledging began (replies, a last
+	 * commit), then call broker_drained(), perhaps at once. What is delivered
+	 * meanwhile is dropped by the handler. */
+	void (*drain)(struct broker *);
 	/* MAY. The address in use: what was bound, or the server. NULL: opts.address. */
 	const char *(*address)(struct broker *);
 };
@@ -258,6 +267,10 @@ void broker_ack(struct broker *, uint64_t first, uint64_t last, bool ok);
 void broker_pause(struct broker *, bool);
 int broker_audience(struct broker *, struct bytes topic, unsigned n, audience_fn *,
 	void *arg, struct error *);
+/* Before disconnecting: fn is called once the last acknowledgements have reached
+ * the broker as far as that can be known, perhaps before this returns. The caller
+ * bounds the wait. */
+void broker_drain(struct broker *, void (*fn)(struct broker *, void *arg), void *arg);
 
 /* Which field of the message this broker cannot carry; NULL: none. The first
  * of "topic", "key", "null" (a null body or header value), "repeat", "binary". */
@@ -271,6 +284,9 @@ const char *broker_xopt(const struct broker *, const char *name);
 
 void broker_connected(struct broker *, const struct error *err);
 void broker_failed(struct broker *, const struct error *err);
+/* There is room after ops->publish answered PUBLISH_FULL. */
+void broker_room(struct broker *);
+void broker_drained(struct broker *);
 void broker_subscribed(struct subscription *, const struct error *err);
 /* bytes: what the publication counted for, as publication_size() gave it. */
 void broker_outcome(struct broker *, uint64_t id, size_t bytes, enum fate,

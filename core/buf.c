@@ -97,6 +97,9 @@ buf_grow(struct buf *b, size_t room)
 		cap = BUF_FIRST;
 	while (cap - len < room)
 		cap *= 2;
+	/* Copied anyway, but so that the next time moving will be enough. */
+	if (b->start && cap == b->cap)
+		cap *= 2;
 	if (b->start == 0) {
 		b->data = xrealloc(b->data, cap);
 	} else {

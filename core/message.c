@@ -36,7 +36,7 @@ struct event *
 event_keep(const struct event *ev)
 {
 	size_t n = ev->msg.nheaders;
-	size_t size = ev->topic.n + ev->msg.key.n + ev->msg.body.n + ev->payload.n;
+	size_t size = ev->topic.n + ev->id.n + ev->msg.key.n + ev->msg.body.n + ev->payload.n;
 	struct kept *k;
 	char *at;
 
@@ -46,6 +46,7 @@ event_keep(const struct event *ev)
 	at = (char *)(k->headers + n);
 	k->ev = *ev;
 	k->ev.topic = keep_bytes(&at, ev->topic);
+	k->ev.id = keep_bytes(&at, ev->id);
 	k->ev.payload = keep_bytes(&at, ev->payload);
 	k->ev.msg.key = keep_bytes(&at, ev->msg.key);
 	k->ev.msg.body = keep_bytes(&at, ev->msg.body);

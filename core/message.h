@@ -46,6 +46,8 @@ struct event {
 	enum event_time time_kind;
 	int64_t time_us;		/* microseconds since 1970, UTC */
 	int64_t partition, offset;	/* -1: this broker has no such thing */
+	struct bytes id;		/* the broker's own name for it, where that is no
+					 * number (a stream's "ms-seq"); p NULL: none */
 	int qos;			/* -1: likewise */
 	bool retain;
 	uint64_t number;		/* set by broker_deliver(): see broker_ack() */

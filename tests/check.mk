@@ -39,29 +39,29 @@ fuzz-programs: $(fuzz:%=$(B)/fuzz/fuzz_%)
 
 # Everything that tests/run runs.
 programs:
-	@$(submake) all unit-programs
-	$(if $(SANITIZE),,@$(submake) $(ASAN) unit-programs)
-	@$(submake) $(FUZZ) fuzz-programs
+	+@$(submake) all unit-programs
+	$(if $(SANITIZE),,+@$(submake) $(ASAN) unit-programs)
+	+@$(submake) $(FUZZ) fuzz-programs
 	@tests/go/build
 
 .PHONY: check check-long unit fuzz demo go-demo
 check:
 	@tests/setup/preflight
-	@$(submake) check-deps
-	@$(submake) programs
+	+@$(submake) check-deps
+	+@$(submake) programs
 	@MBUS_TEST_BUILD=$(B) tests/run $(T)
 check-long:
 	@tests/setup/preflight
-	@$(submake) long-deps
-	@$(submake) programs
+	+@$(submake) long-deps
+	+@$(submake) programs
 	@MBUS_TEST_BUILD=$(B) tests/run --long $(T)
 unit: unit-programs
 	@MBUS_TEST_BUILD=$(B) tests/run unit
 fuzz:
-	@$(submake) $(FUZZ) fuzz-programs
+	+@$(submake) $(FUZZ) fuzz-programs
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) tests/run fuzz
 demo: deps
-	@$(submake) all
+	+@$(submake) all
 	@MBUS=$(B)/mbus examples/demo.sh
 go-demo:
 	@examples/go-micro/run

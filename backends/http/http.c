@@ -223,6 +223,12 @@ http_pause(struct broker *b, bool on)
 	server_pause(http_of(b), on);
 }
 
+static void
+http_drain(struct broker *b)
+{
+	server_drain(http_of(b));
+}
+
 /* ---- life ---- */
 
 static int
@@ -330,6 +336,7 @@ const struct broker_ops http_broker_ops = {
 	.unsubscribe = http_unsubscribe,
 	.ack = http_ack,
 	.pause = http_pause,
+	.drain = http_drain,
 	.audience = http_audience,
 	.address = http_address,
 };

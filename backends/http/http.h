@@ -64,6 +64,7 @@ struct http_sub {
 int server_open(struct http_broker *, struct error *);	/* idempotent */
 void server_close(struct http_broker *);
 void server_pause(struct http_broker *, bool);
+void server_drain(struct http_broker *);
 void server_ack(struct http_broker *, uint64_t first, uint64_t last, bool ok);
 /* Calls fn(service) for each registration of a subscription (one a dialect). */
 int server_each_service(struct http_sub *, int (*fn)(struct registry *,

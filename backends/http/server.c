@@ -55,6 +55,7 @@ static void
 conn_free(struct conn *c)
 {
 	struct http_broker *hb = c->srv->hb;
+	bool draining = hb->b.draining;
 
 	/* What was delivered can still be acknowledged; it just leads nowhere. */
 	for (size_t i = 0; i < hb->ndeliveries; i++)
@@ -77,6 +78,8 @@ conn_free(struct conn *c)
 	buf_release(&c->body);
 	free(c->slots);
 	free(c);
+	if (draining)
+		server_drain(hb);
 }
 
 static void
@@ -541,8 +544,33 @@ conn_closed(struct stream *st, const struct error *err)
 	conn_advance(c);
 }
 
+/* The run ends: have all replies left? */
+void
+server_drain(struct http_broker *hb)
+{
+	bool waiting = false;
+
+	for (unsigned i = 0; i < DIALECTS; i++)
+		for (struct conn *c = hb->server[i].conns; c; c = c->next) {
+			stream_flush(c->stream);
+			waiting |= stream_is_open(c->stream) && buf_len(stream_out(c->stream)) > 0;
+		}
+	if (!waiting)
+		broker_drained(&hb->b);
+}
+
+static void
+conn_drained(struct stream *st)
+{
+	struct conn *c = stream_arg(st);
+
+	if (c->srv->hb->b.draining)
+		server_drain(c->srv->hb);
+}
+
 static const struct stream_ops conn_ops = {
 	.on_data = conn_data,
+	.on_drained = conn_drained,
 	.on_closed = conn_closed,
 };
 

@@ -98,6 +98,14 @@ found_name(struct mdns_round *r, struct ask *a, const struct micro_instance *in)
 	report(r, a, &s);
 }
 
+/* "go.micro.http.broker" lies under "micro.http.broker" too, as far as names go. */
+static bool
+is_longer_service(struct bytes found, struct bytes asked)
+{
+	return found.n > asked.n && found.p[found.n - asked.n - 1] == '.' &&
+		bytes_eq(bytes_of(found.p + found.n - asked.n, asked.n), asked);
+}
+
 static void
 found_node(struct mdns_round *r, struct ask *a, const struct micro_instance *in,
 	const union sockaddr_any *from)
@@ -114,6 +122,8 @@ found_node(struct mdns_round *r, struct ask *a, const struct micro_instance *in,
 	mdns_address(in, &where);
 	if (!why)
 		why = micro_txt_read(&m->txt, in->txt);
+	if (!why && is_longer_service(m->txt.service, a->service))
+		return;
 	if (!why && !bytes_eq(m->txt.service, a->service))
 		why = "its TXT names another service";
 	if (why) {

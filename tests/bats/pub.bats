@@ -58,7 +58,7 @@ recorded() {
 		{ printf '1:t\n-1:\n%d:' "$(wc -c < $n)"; cat $n; printf '\n\n'; } > want
 		fake pub t -f $n --content-type none -X record=r && same_bytes r want
 		fake pub t -s --content-type none -X record=r < $n && same_bytes r want
-		cat $n | fake pub t --content-type none -X record=r && same_bytes r want
+		fake pub t --content-type none -X record=r < <(cat $n) && same_bytes r want
 		{ printf '{"topic":"t","body_b64":"'; base64 -w0 $n; echo '"}'; } |
 			fake pub -J -X record=r && same_bytes r want
 	done
@@ -66,13 +66,13 @@ recorded() {
 	{ printf '1:t\n-1:\n1048576:'; head -c 1048576 /dev/zero | tr '\0' x; printf '\n\n'
 		printf '1:t\n-1:\n%d:%b\n\n' 0 '' 2 'b\r' 1 '\0377' 5 ' last'; } > want
 	fake pub -l t -X record=r < lines && same_bytes r want
-	cat lines | fake pub -l t -X record=r && same_bytes r want
+	fake pub -l t -X record=r < <(cat lines) && same_bytes r want
 }
 
 @test "late lines are published when they arrive" {
-	mkfifo in
-	"${FAKE[@]}" pub -l t -X record=r < in & PID[pub]=$!
-	exec 7> in
+	mkfifo pub.in
+	start pub "${FAKE[@]}" pub -l t -X record=r
+	exec 7> pub.in
 	echo a >&7
 	wait_for lines_in r 4
 	recorded "$(record t - a)"
@@ -270,9 +270,9 @@ mbus: pub: 3 of 1000 not delivered: 2 refused, 1 unknown'
 }
 
 @test "a full window stops reading stdin" {
-	mkfifo in
-	"${FAKE[@]}" pub -l t -X delay=60000 --inflight 3 -X record=r < in & PID[pub]=$!
-	run timeout 1 sh -c 'yes 0123456789 | head -c 10000000 > in'
+	mkfifo pub.in
+	start pub "${FAKE[@]}" pub -l t -X delay=60000 --inflight 3 -X record=r
+	run timeout 1 sh -c 'yes 0123456789 | head -c 10000000 > pub.in'
 	is "$status" 124
 	wait_for lines_in r 12
 	is "$(wc -l < r)" 12
@@ -282,18 +282,19 @@ mbus: pub: 3 of 1000 not delivered: 2 refused, 1 unknown'
 
 @test "a signal before the end: counts, and death by that signal" {
 	local sig
+	mkfifo pub.in
 	for sig in INT TERM; do
-		mkfifo in.$sig
 		# A job in the background of a script ignores SIGINT: give it back.
-		env --default-signal=INT "${FAKE[@]}" pub -l t -X refuse=2 < in.$sig 2> err & PID[pub]=$!
-		exec 7> in.$sig
+		start pub env --default-signal=INT "${FAKE[@]}" pub -l t -X refuse=2
+		exec 7> pub.in
 		printf 'a\nb\nc\n' >&7
-		wait_for grep -q refused err
+		wait_for grep -qs refused pub.err
 		stop pub $sig
 		exec 7>&-
 		is "$status" $((128 + $(kill -l $sig)))
-		has "$(cat err)" 'mbus: pub: interrupted: 2 confirmed, 1 refused, the rest not sent'
+		has "$(cat pub.err)" 'mbus: pub: interrupted: 2 confirmed, 1 refused, the rest not sent'
 	done
+	rm pub.in
 	start pub "${FAKE[@]}" pub t x -X delay=60000 -X record=r
 	wait_for lines_in r 4
 	stop pub

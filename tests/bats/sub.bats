@@ -150,10 +150,10 @@ xxxxxxxxxx
 # ---- a slow reader ----
 
 @test "a reader that does not read: reading is paused, memory is bounded, nothing is lost" {
-	mkfifo pipe
-	"${FAKE[@]}" sub t --body -X count=200000 -X size=1000 -X batch=100 -X acks=acks -c 200000 > pipe & PID[sub]=$!
-	exec 7< pipe
-	wait_for grep -q pause acks
+	mkfifo sub.out
+	start sub "${FAKE[@]}" sub t --body -X count=200000 -X size=1000 -X batch=100 -X acks=acks -c 200000
+	exec 7< sub.out
+	wait_for grep -qs pause acks
 	sleep 0.3
 	# The pipe's 64 KiB were written, and no more were acknowledged.
 	[ "$(acked | cut -d- -f2)" -le 66 ]
@@ -167,28 +167,28 @@ xxxxxxxxxx
 
 @test "a reader that does not read does not hold up the end" {
 	local t0
-	mkfifo pipe
+	mkfifo sub.out
 	t0=$(now_ms)
-	"${FAKE[@]}" sub t --body -X count=500 -X size=1000 -X batch=500 -c 500 -W 300ms > pipe 2> err & PID[sub]=$!
-	exec 7< pipe
+	start sub "${FAKE[@]}" sub t --body -X count=500 -X size=1000 -X batch=500 -c 500 -W 300ms
+	exec 7< sub.out
 	finish sub
 	is "$status" 124
-	has "$(cat err)" 'stdout is full'
+	has "$(cat sub.err)" 'stdout is full'
 	[ $(($(now_ms) - t0)) -lt 5000 ]
-	"${FAKE[@]}" sub t --body -X count=500 -X size=1000 -X batch=500 -c 500 -X acks=acks > pipe 2> err & PID[sub]=$!
-	wait_for grep -q pause acks
+	start sub "${FAKE[@]}" sub t --body -X count=500 -X size=1000 -X batch=500 -c 500 -X acks=acks
+	wait_for grep -qs pause acks
 	stop sub
 	is "$status" 143
 	is "$(acked)" 1-0
 	exec 7<&-
-	"${FAKE[@]}" sub t --body -X count=200000 -X size=1000 -X batch=100 -X acks=acks > pipe 2> err & PID[sub]=$!
-	exec 7< pipe
-	wait_for grep -q pause acks
+	start sub "${FAKE[@]}" sub t --body -X count=200000 -X size=1000 -X batch=100 -X acks=acks
+	exec 7< sub.out
+	wait_for grep -qs pause acks
 	t0=$(now_ms)
 	stop sub
 	[ $(($(now_ms) - t0)) -lt 3000 ]
 	is "$status" 0
-	has "$(cat err)" 'stdout is full'
+	has "$(cat sub.err)" 'stdout is full'
 	exec 7<&-
 	[ "$(acked | cut -d- -f2)" -le 66 ]
 }
@@ -199,7 +199,7 @@ xxxxxxxxxx
 	fake sub t --ready-fd 5 -X count=1 -X every=100 -c 1 --body 5> word > out
 	is "$(cat word)" ready
 	mkfifo f
-	"${FAKE[@]}" sub t --ready-fd 5 5> f & PID[sub]=$!
+	start sub sh -c 'exec "$@" 5> f' sh "${FAKE[@]}" sub t --ready-fd 5
 	is "$(cat f)" ready
 	stop sub
 	# shellcheck disable=SC2016
