@@ -326,6 +326,7 @@ pub_start_run(struct pub *p, struct error *err)
 	r = pub_loop(p, err);
 	if (r == 0)
 		pub_summary(p);
+	loop_timer_clear(p->loop, &p->deadline);
 	common_close(p->broker, &p->opts);
 	return r;
 }

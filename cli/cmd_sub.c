@@ -323,6 +323,8 @@ sub_drained(struct loop_timer *t)
 {
 	struct sub *s = t->arg;
 
+	if (s->out.over || !output_pending(&s->out))
+		return;
 	log_warn("stdout is full: %zu bytes were not written", output_pending(&s->out));
 	s->cut = true;
 	if (!s->interrupt.signo)
@@ -388,6 +390,8 @@ sub_loop(struct sub *s, struct error *err)
 static void
 sub_close(struct sub *s)
 {
+	loop_timer_clear(s->loop, &s->deadline);
+	loop_timer_clear(s->loop, &s->drain);
 	common_close(s->broker, &s->opts);
 	output_close(&s->out);
 	loop_idle_del(s->loop, &s->idle);

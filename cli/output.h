@@ -50,6 +50,10 @@ void output_flush(struct output *);
 static inline size_t output_pending(const struct output *o) { return buf_len(&o->buf); }
 /* Where the last byte appended is in the whole output: once o->written is there,
  * it has been written. */
-static inline uint64_t output_position(const struct output *o) { return o->written + buf_len(&o->buf); }
+static inline uint64_t
+output_position(const struct output *o)
+{
+	return o->written + buf_len(&o->buf);
+}
 
 #endif

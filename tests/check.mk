@@ -44,16 +44,17 @@ programs:
 	+@$(submake) $(FUZZ) fuzz-programs
 	@tests/go/build
 
+# What cannot be built has failed too.
+no_tests = { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+
 .PHONY: check check-long unit fuzz demo go-demo
 check:
 	@tests/setup/preflight
-	+@$(submake) check-deps
-	+@$(submake) programs
+	+@$(submake) check-deps && $(submake) programs || $(no_tests)
 	@MBUS_TEST_BUILD=$(B) tests/run $(T)
 check-long:
 	@tests/setup/preflight
-	+@$(submake) long-deps
-	+@$(submake) programs
+	+@$(submake) long-deps && $(submake) programs || $(no_tests)
 	@MBUS_TEST_BUILD=$(B) tests/run --long $(T)
 unit: unit-programs
 	@MBUS_TEST_BUILD=$(B) tests/run unit

@@ -140,6 +140,11 @@ same_bytes() {
 	cmp -- "$1" "$2" || fail "$1 and $2 differ" "$(wc -c "$1" "$2" | head -n 2)"
 }
 
+# plain: what mandoc prints, without its overstrikes.
+plain() {
+	sed 's/.\x08//g'
+}
+
 # ---- waiting ----
 
 # wait_for [-t SECONDS] COMMAND...: until it succeeds; fails after 10 seconds.

@@ -22,7 +22,13 @@
 enum {
 	DOWN_MS = 1000,			/* a node that failed is left alone for so long */
 	OUT_MAX = 512 * 1024,		/* rendered and not yet taken by the kernel */
-	ANSWER_MAX = 1024 * 1024	/* a longer answer is no answer */
+	ANSWER_MAX = 1024 * 1024,	/* a longer answer is no answer */
+	/* A node that sends its answers one by one wakes us for each. While more
+	 * than this many are to come, and eight times what came, we look away for
+	 * a millisecond: to a Go subscriber that costs 4 to 17 times less CPU an
+	 * event, and leaves it the processor. */
+	NAP_FLYING = 64,
+	NAP_NS = 1000 * 1000
 };
 
 struct endpoint {
@@ -44,6 +50,7 @@ struct endpoint {
 	uint64_t body_left;
 	bool chunked;
 	struct http_chunks chunks;
+	struct loop_timer nap;
 	struct loop_task pump;
 	struct loop_task fail;		/* with `down` as the reason */
 	struct endpoint *next;
@@ -69,6 +76,7 @@ endpoint_free(struct endpoint *e)
 	*p = e->next;
 	loop_task_cancel(&e->pump);
 	loop_task_cancel(&e->fail);
+	loop_timer_clear(e->hb->loop, &e->nap);
 	stream_close(e->stream);
 	free(e->ring);
 	free(e->address);
@@ -89,6 +97,7 @@ static void
 endpoint_hang_up(struct endpoint *e)
 {
 	stream_close(e->stream);
+	loop_timer_clear(e->hb->loop, &e->nap);
 	e->stream = NULL;
 	e->proven = e->no_more = e->chunked = false;
 	e->body_left = 0;
@@ -279,12 +288,34 @@ endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 	return h.size;
 }
 
+static void
+endpoint_nap_over(struct loop_timer *t)
+{
+	struct endpoint *e = t->arg;
+
+	stream_pause(e->stream, false);
+}
+
+static void
+endpoint_nap(struct endpoint *e, uint64_t answers)
+{
+	uint64_t flying = e->sent - e->head;
+
+	/* Without an answer there was only the beginning of one: what is behind it
+	 * must be read. */
+	if (!e->stream || !answers || flying < NAP_FLYING || flying < 8 * answers)
+		return;
+	stream_pause(e->stream, true);
+	loop_timer_set_at(e->hb->loop, &e->nap, loop_clock_ns() + NAP_NS);
+}
+
 static size_t
 endpoint_data(struct stream *st, char *p, size_t n)
 {
 	struct endpoint *e = stream_arg(st);
 	const char *why = NULL;
 	size_t used = 0;
+	uint64_t before = e->head;
 
 	e->busy = true;
 	while (used < n && !why && e->stream == st) {
@@ -306,6 +337,8 @@ endpoint_data(struct stream *st, char *p, size_t n)
 		error_set(&err, ERR_CONNECT, "%s: closed the connection", e->address);
 		endpoint_lost(e, &err);
 		used = n;
+	} else {
+		endpoint_nap(e, e->head - before);
 	}
 	if (e->sent < e->tail)
 		loop_defer(e->hb->loop, &e->pump);
@@ -485,7 +518,8 @@ endpoint_get(struct http_broker *hb, const char *address, unsigned dialect)
 		e->dialect = dialect;
 		e->pump.fn = endpoint_pump;
 		e->fail.fn = endpoint_fail_task;
-		e->pump.arg = e->fail.arg = e;
+		e->nap.fn = endpoint_nap_over;
+		e->pump.arg = e->fail.arg = e->nap.arg = e;
 		e->next = hb->endpoints;
 		hb->endpoints = e;
 	}

@@ -18,6 +18,7 @@
 
 enum {
 	SLOTS_MAX = 8192,		/* unanswered requests of one connection */
+	REPLIES_MAX = 256 * 1024,	/* bytes of replies that the peer does not read */
 	LINGER_MS = 2000		/* for the peer to read our last words */
 };
 
@@ -39,6 +40,7 @@ struct conn {
 	uint64_t head, tail;
 	size_t need;			/* bytes of the request at the front; 0: not known */
 	bool full;			/* too many unanswered: not reading */
+	bool choked;			/* too many answered and not read: likewise */
 	bool closing;			/* no further request is read */
 	bool begun;			/* there is the beginning of a request */
 	bool hang_up;			/* the peer sends no more: end after the replies */
@@ -115,7 +117,7 @@ http_today(struct http_broker *hb)
 static void
 conn_reading(struct conn *c)
 {
-	stream_pause(c->stream, (c->full || c->srv->hb->paused) && !c->linger);
+	stream_pause(c->stream, (c->full || c->choked || c->srv->hb->paused) && !c->linger);
 }
 
 /* All is said. Closing with unread input would reset the connection and take
@@ -170,11 +172,15 @@ conn_advance(struct conn *c)
 		conn_farewell(c);
 		return;
 	}
-	stream_kick(c->stream);
-	if (c->full && c->tail - c->head <= SLOTS_MAX / 2) {
+	if (buf_len(out) > REPLIES_MAX)
+		stream_flush(c->stream);
+	else
+		stream_kick(c->stream);
+	if (c->full && c->tail - c->head <= SLOTS_MAX / 2)
 		c->full = false;
-		conn_reading(c);
-	}
+	if (buf_len(out) > REPLIES_MAX)
+		c->choked = true;	/* conn_drained() will tell */
+	conn_reading(c);
 }
 
 static struct slot *
@@ -507,7 +513,8 @@ conn_data(struct stream *st, char *p, size_t n)
 	if (c->linger)
 		return n;
 	c->busy = true;
-	while (used < n && !c->closing && !c->full && !c->srv->hb->paused && !c->doomed) {
+	while (used < n && !c->closing && !c->full && !c->choked && !c->srv->hb->paused &&
+	    !c->doomed) {
 		took = conn_request(c, p + used, n - used);
 		if (took == 0)
 			break;
@@ -564,6 +571,8 @@ conn_drained(struct stream *st)
 {
 	struct conn *c = stream_arg(st);
 
+	c->choked = false;
+	conn_reading(c);
 	if (c->srv->hb->b.draining)
 		server_drain(c->srv->hb);
 }

@@ -69,7 +69,7 @@ known() {
 }
 
 @test "every command has a page, and mbus(1) names it" {
-	page=$(mandoc -T utf8 "$ROOT/man/mbus.1" | col -b)
+	page=$(mandoc -T utf8 "$ROOT/man/mbus.1" | plain)
 	for cmd in "${COMMANDS[@]}"; do
 		[ -e "$ROOT/man/mbus-$cmd.1" ] || fail "man/mbus-$cmd.1 is missing"
 		has "$page" "mbus-$cmd(1)"

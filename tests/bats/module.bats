@@ -113,7 +113,7 @@ tree() {
 	mkdir tree
 	cp -R "$ROOT"/{Makefile,cli,core,backends} tree/
 	mkdir tree/tests tree/man tree/completions
-	cp "$ROOT/tests/check.mk" tree/tests/
+	(cd "$ROOT" && cp --parents tests/*.mk tests/*/*.mk "$OLDPWD/tree")
 	cp "$ROOT"/completions/* tree/completions/ 2> /dev/null || true
 	cp -R "$ROOT"/man/. tree/man/ 2> /dev/null || true
 }

@@ -172,7 +172,7 @@ mbus: pub: 2 of 4 not delivered: 2 bad lines"
 
 @test "what the broker cannot carry is refused by its name, or left out by --omit" {
 	local line
-	for line in 'key "key":"k","body":"x"' 'null "body":null' 'null "headers":{"a":null},"body":"x"' \
+	for line in 'key: "key":"k","body":"x"' 'body: "body":null' 'headers: "headers":{"a":null},"body":"x"' \
 	    'headers: "headers":{"a":["1","2"]},"body":"x"' 'headers: "headers":{"a":{"b64":"/w=="}},"body":"x"'; do
 		run --separate-stderr fake_text pub -J <<< "{\"topic\":\"t\",${line#* }}"
 		status_is 1
@@ -285,6 +285,7 @@ mbus: pub: 3 of 1000 not delivered: 2 refused, 1 unknown'
 	mkfifo pub.in
 	for sig in INT TERM; do
 		# A job in the background of a script ignores SIGINT: give it back.
+		rm -f pub.err
 		start pub env --default-signal=INT "${FAKE[@]}" pub -l t -X refuse=2
 		exec 7> pub.in
 		printf 'a\nb\nc\n' >&7

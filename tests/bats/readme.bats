@@ -52,7 +52,7 @@ extract() {
 	"$MBUS" --list -J > list
 	while IFS=$'\t' read -r type name option default; do
 		if [ "$type" = registry ]; then option=$name.$option; fi
-		page=$(mandoc -T utf8 "$ROOT/man/mbus-$name.7" | col -b | tr -s ' \n' ' ')
+		page=$(mandoc -T utf8 "$ROOT/man/mbus-$name.7" | plain | tr -s ' \n' ' ')
 		has "$page" " $option="
 		[ -z "$default" ] || has "$page" "$default"
 	done < <(python3 -c '
@@ -64,6 +64,6 @@ for line in sys.stdin:
 ' < list)
 	for name in $(python3 -c 'import json, sys; print(*[json.loads(l)["name"] for l in sys.stdin])' < list); do
 		[ -e "$ROOT/man/mbus-$name.7" ] || fail "man/mbus-$name.7 is missing"
-		has "$(mandoc -T utf8 "$ROOT/man/mbus.1" | col -b)" "mbus-$name(7)"
+		has "$(mandoc -T utf8 "$ROOT/man/mbus.1" | plain)" "mbus-$name(7)"
 	done
 }

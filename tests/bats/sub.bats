@@ -95,6 +95,7 @@ xxxxxxxxxx
 @test "a signal ends an open-ended run with 0, all that came printed and acknowledged" {
 	local sig
 	for sig in INT TERM; do
+		rm -f sub.out
 		start sub env --default-signal=INT "${FAKE[@]}" sub t --body -X count=50 -X batch=50 -X acks=acks
 		wait_for lines_in sub.out 50
 		stop sub $sig
@@ -107,6 +108,7 @@ xxxxxxxxxx
 @test "a signal before -c is reached is death by that signal, after cleaning up" {
 	local sig
 	for sig in INT TERM; do
+		rm -f sub.out
 		start sub env --default-signal=INT "${FAKE[@]}" sub t -c 51 --body -X count=50 -X batch=50 -X acks=acks
 		wait_for lines_in sub.out 50
 		stop sub $sig
@@ -181,6 +183,7 @@ xxxxxxxxxx
 	is "$status" 143
 	is "$(acked)" 1-0
 	exec 7<&-
+	rm acks
 	start sub "${FAKE[@]}" sub t --body -X count=200000 -X size=1000 -X batch=100 -X acks=acks
 	exec 7< sub.out
 	wait_for grep -qs pause acks

@@ -67,7 +67,8 @@ TEST(nothing_is_left_from_the_line_before)
 
 TEST(escapes)
 {
-	good("{\"topic\":\"\\u00e4\\ud83d\\ude00\\/\",\"b\\u006fdy\":\"\\u0000\\\"\\\\\\b\\f\\n\\r\\t\"}");
+	good("{\"topic\":\"\\u00e4\\ud83d\\ude00\\/\","
+		"\"b\\u006fdy\":\"\\u0000\\\"\\\\\\b\\f\\n\\r\\t\"}");
 	check_bytes(e.topic, BYTES("\xc3\xa4\xf0\x9f\x98\x80/"));
 	check_bytes(e.msg.body, BYTES("\0\"\\\b\f\n\r\t"));
 	good("{\"topic_b64\":\"\\/w==\",\"key_b64\":\"AA==\",\"body\":\"\"}");
@@ -108,7 +109,8 @@ TEST(body_json_is_taken_as_it_stands)
 TEST(lines_of_kcat)
 {
 	good("{\"topic\":\"test\",\"partition\":0,\"offset\":3,\"tstype\":\"create\","
-		"\"ts\":1574943141526,\"broker\":1,\"headers\":[\"a\",\"1\",\"b\",null,\"a\",\"2\"],"
+		"\"ts\":1574943141526,\"broker\":1,"
+		"\"headers\":[\"a\",\"1\",\"b\",null,\"a\",\"2\"],"
 		"\"key\":null,\"payload\":\"hello\"}");
 	check_bytes(e.topic, BYTES("test"));
 	check_bytes(e.msg.key, NOTHING);

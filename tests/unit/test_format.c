@@ -264,7 +264,8 @@ TEST(text_colour)
 	ev.msg.headers = h;
 	ev.msg.nheaders = 1;
 	check_bytes(shown(&f, &ev), BYTES(
-		"\033[2m#1 \033[0m\033[1morders\033[0m\033[2m  2026-11-21T07:21:16.323Z  1 B\033[0m\n"
+		"\033[2m#1 \033[0m\033[1morders\033[0m"
+		"\033[2m  2026-11-21T07:21:16.323Z  1 B\033[0m\n"
 		"\033[2ma:\033[0m b\n\nx\n\n"));
 }
 
@@ -292,7 +293,8 @@ TEST(json_plain)
 
 TEST(json_base64_key_and_null)
 {
-	const struct header h[] = { { BYTES("sig"), BYTES("\0\xff") }, { BYTES("n"), { NULL, 0 } } };
+	const struct header h[] = { { BYTES("sig"), BYTES("\0\xff") },
+		{ BYTES("n"), { NULL, 0 } } };
 	struct event ev = event(BYTES("bin\0\xff\xfe"));
 
 	ev.msg.headers = h;

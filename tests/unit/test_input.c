@@ -13,16 +13,19 @@
 #include "tests/unit/test.h"
 
 static struct error err;
-static char dir[] = "/tmp/mbus-test.XXXXXX";
+static char dir[200];
 
 static const char *
 path_of(const char *name)
 {
 	static char path[sizeof dir + 40];
+	const char *tmp = getenv("TMPDIR");
 
-	if (!strchr(dir, '/') || strstr(dir, "XXXXXX"))
+	if (!*dir) {
+		snprintf(dir, sizeof dir, "%s/mbus-test.XXXXXX", tmp ? tmp : "/tmp");
 		if (!mkdtemp(dir))
 			abort();
+	}
 	snprintf(path, sizeof path, "%s/%s", dir, name);
 	return path;
 }
@@ -150,7 +153,8 @@ TEST(whole)
 /* Lines of all lengths around the size of a chunk, and much longer ones. */
 TEST(long_lines)
 {
-	static const size_t lengths[] = { 65535, 65536, 65537, 0, 131071, 200000, 1, 3000000, 65536 };
+	static const size_t lengths[] = { 65535, 65536, 65537, 0, 131071, 200000, 1, 3000000,
+		65536 };
 	struct buf content = BUF_INIT, want = BUF_INIT;
 
 	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
@@ -410,7 +414,7 @@ clean(void)
 {
 	static const char *const names[] = { "file", "fifo", "late", "held" };
 
-	if (strstr(dir, "XXXXXX"))
+	if (!*dir)
 		return;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		unlink(path_of(names[i]));
