@@ -34,7 +34,7 @@ WITHOUT =
 
 SRC_http = $(wildcard backends/http/*.c)
 SRC_null = backends/null.c
-SRC_mdns = $(wildcard backends/registry/mdns*.c)
+SRC_mdns = $(wildcard backends/registry/mdns*.c backends/proto/micro_*.c)
 
 # Libraries: LIBS_x goes to the link of whatever backend x is part of.
 LIBS_mdns = -lz
@@ -61,7 +61,7 @@ ALL_CFLAGS = $(STD) $(CFLAGS) $(WARN) $(HARDEN) $(SAN) -MMD -MP
 ALL_LDFLAGS = $(SAN) -pie -rdynamic -Wl,-O1,--hash-style=gnu,-z,relro,--as-needed $(LDFLAGS)
 
 src_core = $(wildcard core/*.c)
-src_proto = $(wildcard backends/proto/*.c)
+src_proto = $(filter-out backends/proto/micro_%,$(wildcard backends/proto/*.c))
 src_cli = $(wildcard cli/*.c)
 src_in = $(foreach b,$(in),$(SRC_$(b)))
 src_bin = $(src_core) $(src_proto) $(src_cli) $(src_in)

@@ -57,17 +57,21 @@ pub_is_new(struct pub *p, const char *text)
 static void
 pub_tell(struct pub *p, uint64_t id, const struct error *err)
 {
+	enum { SAME = 32 };		/* bytes of a topic that tell it from a reason */
+	struct bytes topic = p->source.topic;
+	struct error told = *err;
 	struct buf place = BUF_INIT;
 
 	p->kind = error_graver(p->kind, err->kind);
 	if (!pub_is_new(p, err->text))
 		return;
 	pub_source_place(&p->source, id, &place);
-	buf_add_str(&place, ": ");
+	if (buf_len(&place))
+		error_prefix(&told, "%s", buf_cstr(&place));
 	/* Backends that name the topic need not hear it from here again. */
-	if (strncmp(err->text, buf_cstr(&place), buf_len(&place)) == 0)
-		buf_clear(&place);
-	log_error("%s%s", buf_cstr(&place), err->text);
+	else if (topic.n && strncmp(err->text, topic.p, topic.n < SAME ? topic.n : SAME) != 0)
+		error_prefix(&told, "%.*s", BYTES_FMT(topic));
+	log_error("%s", told.text);
 	buf_release(&place);
 }
 

@@ -56,6 +56,7 @@ struct sub {
 	bool ending;			/* no more events are taken */
 	bool paused, listening;
 	bool cut;			/* some output was left unwritten */
+	bool gone;			/* stdout takes no more; that was said */
 	enum error_kind kind;		/* what it ends with */
 	struct interrupt interrupt;
 	struct loop_task settle;
@@ -130,7 +131,9 @@ sub_settle(struct loop_task *t)
 	if (s->ending)
 		sub_flush(s);
 	sub_ack(s);
-	if (s->out.over && !s->ending) {
+	/* Also when the run ends anyway: what -c asked for was then not printed. */
+	if (s->out.over && !s->gone) {
+		s->gone = true;
 		if (s->out.error.kind)
 			log_error("%s", s->out.error.text);
 		sub_end(s, s->out.error.kind);

@@ -33,8 +33,6 @@ pub_source_place(const struct pub_source *s, uint64_t id, struct buf *out)
 			(unsigned long long)(id & ((UINT64_C(1) << PUB_LINE_BITS) - 1)));
 	else if (s->npaths > 1)
 		buf_add_str(out, name);
-	else
-		buf_add_bytes(out, s->topic);
 }
 
 /* ---- headers ---- */

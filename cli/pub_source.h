@@ -64,8 +64,8 @@ bool pub_source_next(struct pub_source *, struct publication *);
 /* Leaves out what this broker cannot carry, as far as --omit allows. */
 void pub_source_omit(struct pub_source *, const struct broker_ops *, struct publication *);
 
-/* Appends where the publication with this id came from: "stdin:17", "a.json", or
- * the topic when it was the command line. */
+/* Appends where the publication with this id came from: "stdin:17", "a.json";
+ * nothing when it was the command line. */
 void pub_source_place(const struct pub_source *, uint64_t id, struct buf *);
 
 #endif

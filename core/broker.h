@@ -50,8 +50,8 @@
  *	2. a line in the table of core/backends.def: name, what it is for, the
  *	   Debian package it needs.
  *	3. a line in the Makefile: BUILTIN or MODULES.
- *	Then its name joins the list of tests/bats/battery.bats, and it gets a man
- *	page mbus-NAME.7. No other file names a backend.
+ *	Then it gets a man page mbus-NAME.7 and a tests/bats/NAME.bats (http.bats shows
+ *	what to prove). No other file names a backend.
  */
 #ifndef MBUS_CORE_BROKER_H
 #define MBUS_CORE_BROKER_H

@@ -435,7 +435,6 @@ run_ready(struct loop *l)
 void
 loop_run(struct loop *l)
 {
-	l->stop = false;
 	while (!l->stop) {
 		int n;
 
@@ -461,4 +460,5 @@ loop_run(struct loop *l)
 	}
 	run_tasks(l);
 	run_idle(l);
+	l->stop = false;
 }

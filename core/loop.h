@@ -35,7 +35,8 @@ struct loop;
 struct loop *loop_new(struct error *);		/* NULL on failure */
 void loop_free(struct loop *);
 
-/* Runs until loop_stop(); what is ready by then in the same turn still runs. */
+/* Runs until loop_stop(), which may have come before; what is ready by then in the
+ * same turn still runs. */
 void loop_run(struct loop *);
 void loop_stop(struct loop *);
 

@@ -5,7 +5,7 @@
 # Define JOBS=4 for more of them at a time (default: one a processor, at least 2).
 # Define FUZZ_SECONDS=60 to give each fuzz target that long.
 # Define MBUS_CACHE=/some/where for what is downloaded and built for the tests
-# (default: .cache here, 1.6 GB).
+# (default: .cache here, 1.9 GB).
 
 # Debian packages for the tests, besides those of the build.
 CHECK_DEPS = bats clang libclang-rt-14-dev mandoc shellcheck iproute2 ca-certificates python3-venv

@@ -217,6 +217,9 @@ endpoint_answer(struct endpoint *e, const struct http_head *h)
 		route_result(e->hb, &r, NULL, true);
 		return;
 	}
+	/* Another process has that address now, and never heard of this node. */
+	if (h->status == 404 && !r.peer->gone)
+		directory_drop(e->hb, r.peer);
 	error_set(&err, ERR_REFUSED, "%s: answered %u %.*s", e->address, h->status,
 		BYTES_FMT(h->reason));
 	route_result(e->hb, &r, &err, false);

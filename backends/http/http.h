@@ -5,7 +5,9 @@
  * and POSTs the message to each (go-micro-wire.md 2).
  *
  *	http.c		the broker itself: options, dialects, the ops
- *	server.c	the subscriber: listening, requests, replies
+ *	server.c	the subscriber: listening, events, registering
+ *	conn.c		its connections, and the replies they owe
+ *	request.c	what a request is answered
  *	directory.c	the publisher's view of who subscribes: lookups, watches
  *	route.c		from a topic to the nodes that must answer
  *	endpoint.c	one connection to a node: pipelining, answers, failures

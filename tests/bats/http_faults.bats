@@ -382,7 +382,7 @@ small() {
 	for ((k = 0; k < 5000; k++)); do printf 'POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx'; done > bad
 	"$ROOT/tests/tools/talk" --deaf 1.5 "$address" < bad
 	small sub
-	run -0 mbus pub "$t" x
+	run -0 mbus pub --wait 1 -W 5 "$t" x
 	is "$(cat sub.out)" x
 }
 
@@ -430,6 +430,32 @@ small() {
 	exec 7>&-
 	finish pub
 	is "$status" 5
+}
+
+@test "a subscriber is killed and another takes its address: the old one is forgotten" {
+	local t k
+
+	t=$(topic)
+	mkfifo feed
+	start_sub a --body -b 127.0.0.1:7100 "$t"
+	mbus pub -l -W 2 "$t" < feed 2> pub.err & PID[pub]=$!
+	exec 7> feed
+	echo one >&7
+	wait_for lines_in a.out 1
+	sleep 0.8			# it watches the registry from now on
+	kill -KILL "${PID[a]}"
+	finish a
+	start_sub b --body -b 127.0.0.1:7100 "$t" 7>&-
+	for k in 1 2 3 4 5 6; do
+		echo "two $k" >&7
+		sleep 0.1
+	done
+	exec 7>&-
+	finish pub
+	# The first that met it is not confirmed by all that were discovered.
+	is "$status" 1
+	has "$(cat pub.err)" 'answered 404' '1 of 7 not delivered: 1 refused'
+	is "$(grep -v 'two 1' b.out)" "$(printf 'two %d\n' 2 3 4 5 6)"
 }
 
 @test "another host's word about a loopback address is not believed" {
