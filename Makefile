@@ -90,16 +90,15 @@ $(B)/modules/$(1).so: $$(patsubst %.c,$(B)/pic/%.o,$$(SRC_$(1)))
 endef
 $(foreach m,$(mod),$(eval $(call module_rule,$(m))))
 
-# core/ keeps its symbols visible, for the modules; all else is hidden.
-$(B)/core/%.o: core/%.c $(B)/config.h Makefile
-	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) $(ALL_CFLAGS) -c -o $@ $<
+# core/ and proto/ keep their symbols visible, for the modules; all else is hidden.
+$(B)/core/%.o $(B)/backends/proto/%.o: visibility = default
+visibility = hidden
 $(B)/pic/%.o: %.c $(B)/config.h Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$< (module)) $(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -DMBUS_MODULE -c -o $@ $<
 $(B)/%.o: %.c $(B)/config.h Makefile
 	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) $(ALL_CFLAGS) -fvisibility=hidden -c -o $@ $<
+	$(call say,CC,$<) $(CC) $(ALL_CFLAGS) -fvisibility=$(visibility) -c -o $@ $<
 
 # Embedded by .incbin, which the compiler's dependencies do not see.
 $(B)/cli/complete.o: completions/mbus.bash completions/_mbus completions/mbus.fish

@@ -327,12 +327,17 @@ struct module {
 
 /* At the end of a backend's file: exports it when it is built as a module. */
 #ifdef MBUS_MODULE
-#define MODULE_BROKER(ops) \
+#define MODULE_EXPORT(brokers, registries) \
 	__attribute__((visibility("default"))) extern const struct module mbus_module; \
 	const struct module mbus_module = { MODULE_ABI, sizeof(struct broker_ops), \
-		(const struct broker_ops *const[]){ &(ops), NULL }, NULL }
+		brokers, registries }
+#define MODULE_BROKER(ops) \
+	MODULE_EXPORT(((const struct broker_ops *const[]){ &(ops), NULL }), NULL)
+#define MODULE_REGISTRY(ops) \
+	MODULE_EXPORT(NULL, ((const struct registry_ops *const[]){ &(ops), NULL }))
 #else
 #define MODULE_BROKER(ops) _Static_assert(sizeof(ops) > 0, "")
+#define MODULE_REGISTRY(ops) _Static_assert(sizeof(ops) > 0, "")
 #endif
 
 /* Finds name in a table (broker_table, registry_table), loads its module if it

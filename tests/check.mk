@@ -10,6 +10,7 @@
 # Debian packages for the tests, besides those of the build.
 CHECK_DEPS = bats clang libclang-rt-14-dev mandoc shellcheck iproute2 ca-certificates python3-venv
 LONG_DEPS = valgrind
+build_deps = $(DEPS) $(sort $(foreach b,$(in) $(mod),$(DEPS_$(b))))
 
 T =
 JOBS =
@@ -26,11 +27,11 @@ submake = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shel
 
 .PHONY: deps check-deps long-deps go-programs unit-programs fuzz-programs programs
 deps:
-	@tests/setup/apt "the build" $(DEPS) $(sort $(foreach b,$(in) $(mod),$(DEPS_$(b))))
-check-deps: deps
-	@tests/setup/apt "make check" $(CHECK_DEPS)
-long-deps: check-deps
-	@tests/setup/apt "make check-long" $(LONG_DEPS)
+	@tests/setup/apt "the build" $(build_deps)
+check-deps:
+	@tests/setup/apt "make check" $(build_deps) $(CHECK_DEPS)
+long-deps:
+	@tests/setup/apt "make check-long" $(build_deps) $(CHECK_DEPS) $(LONG_DEPS)
 
 go-programs:
 	@tests/go/build

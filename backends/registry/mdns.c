@@ -149,3 +149,5 @@ const struct registry_ops mdns_registry_ops = {
 	.unwatch = mdns_unwatch,
 	.foreign = foreign,
 };
+
+MODULE_REGISTRY(mdns_registry_ops);

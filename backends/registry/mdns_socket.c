@@ -239,8 +239,23 @@ watch_socket(struct mdns *m, struct mdns_socket *s, int fd, struct error *err)
 	return 0;
 }
 
+/* Where the user's choice comes down to one interface, the port is not even open
+ * to the others. */
+static void
+bind_to_only(const struct mdns *m, int fd)
+{
+	char name[IF_NAMESIZE];
+
+	for (size_t i = 1; i < m->nifs; i++)
+		if (m->ifs[i].index != m->ifs[0].index)
+			return;
+	if (m->interfaces && m->nifs && if_indextoname(m->ifs[0].index, name) &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name)) < 0)
+		log_debug("mdns: cannot bind to %s: %s", name, strerror(errno));
+}
+
 static int
-udp_socket(struct mdns_socket *s, bool v6, struct error *err)
+udp_socket(struct mdns *m, struct mdns_socket *s, bool v6, struct error *err)
 {
 	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1, size = RECEIVE_BUFFER;
@@ -251,6 +266,7 @@ udp_socket(struct mdns_socket *s, bool v6, struct error *err)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 	if (v6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+	bind_to_only(m, fd);
 	s->v6 = v6;
 	s->loop = true;			/* as the kernel begins */
 	return fd;
@@ -262,7 +278,7 @@ mdns_open(struct mdns *m, struct mdns_socket *s, bool v6, struct error *err)
 	int fd;
 
 	start_socket(m, s);
-	fd = udp_socket(s, v6, err);
+	fd = udp_socket(m, s, v6, err);
 	return fd < 0 ? -1 : watch_socket(m, s, fd, err);
 }
 
@@ -316,7 +332,7 @@ open_port(struct mdns *m, struct mdns_socket *s, bool v6, struct error *err)
 {
 	union sockaddr_any a = {
 		.in6 = { .sin6_family = AF_INET6, .sin6_port = htons(MDNS_PORT) } };
-	int fd = udp_socket(s, v6, err), one = 1;
+	int fd = udp_socket(m, s, v6, err), one = 1;
 
 	if (fd < 0)
 		return -1;

@@ -139,6 +139,14 @@ made() {
 	run -0 tree/build/mbus --list
 	has "$(listed null)" ' built in'
 
+	made BUILTIN= MODULES="http mdns null"
+	run -0 tree/build/mbus sub --body -c 1 -W 10 T --ready 'tree/build/mbus pub T x'
+	is "$output" x
+	made WITHOUT=mdns
+	run --separate-stderr tree/build/mbus pub T x
+	status_is 5
+	has "$stderr" 'the mdns registry is known, but was left out of this build'
+
 	made
 	[ -e tree/build/modules/null.so ]
 	run -0 tree/build/mbus pub -B null T x

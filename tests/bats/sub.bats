@@ -135,6 +135,10 @@ xxxxxxxxxx
 	is "$stderr" 'mbus: sub: stdout: No space left on device'
 	run --separate-stderr sh -c "MBUS_MODULES=$BATS_FILE_TMPDIR/all $MBUS sub -B null t -X count=1 >&-"
 	status_is 6
+	# Also for the very event that -c ends with.
+	run --separate-stderr sh -c "MBUS_MODULES=$BATS_FILE_TMPDIR/all $MBUS sub -B null t -c 1 -X count=1 > /dev/full"
+	status_is 6
+	is "$stderr" 'mbus: sub: stdout: No space left on device'
 }
 
 @test "statuses of a broker that fails: 3 lost or refused, 4 not allowed" {
