@@ -178,7 +178,10 @@ listen_address(const struct http_broker *hb, bool first, char *out, size_t size)
 int
 server_open(struct http_broker *hb, struct error *err)
 {
-	struct stream_limits limits = { .input_max = (size_t)hb->body_max + HTTP_HEAD_MAX };
+	struct stream_limits limits = {
+		.input_max = (size_t)hb->body_max + HTTP_HEAD_MAX,
+		.connect_timeout_ms = hb->b.opts.connect_timeout_ms,
+	};
 	bool first = true;
 
 	for (unsigned i = 0; i < DIALECTS; i++) {
