@@ -91,14 +91,16 @@ write_file(struct file_registry *f, struct file_entry *e, struct error *err)
 	return -1;
 }
 
-/* Is it still the file that was written for this entry? */
+/* Is it still the file that was written for this entry? The number alone does not
+ * tell: it is given again. */
 static bool
 is_in_place(struct file_registry *f, const struct file_entry *e)
 {
 	struct stat st;
 
 	return fstatat(f->dir, e->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == e->dev &&
-		st.st_ino == e->ino;
+		st.st_ino == e->ino && st.st_uid == geteuid() &&
+		st.st_size == (off_t)buf_len(&e->text);
 }
 
 static struct file_entry **

@@ -39,6 +39,7 @@ struct file_registry {
 	char *path;			/* of it */
 	mode_t mode;			/* of the files in it */
 	struct file_owner self;		/* pid 0: not known yet */
+	struct file_owner alive;	/* the last found alive in this reading */
 
 	struct file_entry *entries;	/* our own nodes */
 	struct buf out;			/* a file's text being made */

@@ -59,15 +59,24 @@ start_of(uint64_t pid)
 	return start;
 }
 
-const struct file_owner *
-file_self(struct file_registry *f)
+/* The pid namespace of this process; 0: cannot be told. */
+static uint64_t
+own_ns(struct file_registry *f)
 {
 	struct stat st;
 
+	if (!f->self.ns && stat("/proc/self/ns/pid", &st) == 0)
+		f->self.ns = st.st_ino;
+	return f->self.ns;
+}
+
+const struct file_owner *
+file_self(struct file_registry *f)
+{
 	if (!f->self.pid) {
 		f->self.pid = (uint64_t)getpid();
 		f->self.start = start_of(f->self.pid);
-		f->self.ns = stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+		own_ns(f);
 	}
 	return &f->self;
 }
@@ -75,18 +84,21 @@ file_self(struct file_registry *f)
 static bool
 has_ended(struct file_registry *f, const struct file_owner *o)
 {
-	const struct file_owner *self = file_self(f);
 	uint64_t start;
 
-	if (!o->pid || !o->ns || o->ns != self->ns)
+	if (!o->pid || !o->ns || o->ns != own_ns(f))
 		return false;
-	if (o->pid == self->pid)
-		return o->start && self->start && o->start != self->start;
+	/* A process has many nodes, and most often they follow each other. */
+	if (o->pid == f->alive.pid && o->start == f->alive.start)
+		return false;
 	/* Not by /proc, which may hide the processes of others. */
 	if (kill((pid_t)o->pid, 0) < 0 && errno == ESRCH)
 		return true;
 	start = o->start ? start_of(o->pid) : 0;
-	return start && start != o->start;
+	if (start && start != o->start)
+		return true;
+	f->alive = *o;
+	return false;
 }
 
 /* ---- files ---- */
@@ -200,6 +212,7 @@ file_each(struct file_registry *f, void (*fn)(struct file_registry *, const char
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 
+	f->alive.pid = 0;
 	if (!d) {
 		error_sys(err, ERR_LOCAL_IO, "file registry: %s cannot be read", f->path);
 		if (fd >= 0)
@@ -328,10 +341,11 @@ ask(struct file_registry *f, struct lookup *l, struct bytes service, struct erro
 	l->priv = a;
 	if (!loop_timer_is_set(&f->look)) {
 		/* A timer, not a task: who asks again whenever a lookup is over must
-		 * not keep the loop from its other work. */
+		 * not keep the loop from its other work. One that is due since
+		 * ever: a delay of 0 would count from the turn's beginning. */
 		f->look.fn = look;
 		f->look.arg = f;
-		loop_timer_set(f->base.loop, &f->look, 0);
+		loop_timer_set_at(f->base.loop, &f->look, 0);
 	}
 	return 0;
 }
