@@ -22,7 +22,10 @@
 
 #include "backends/registry/file.h"
 
-enum { TMP_MAX_MS = 60 * 1000 };	/* older, its writer was killed */
+enum {
+	TMP_MAX_MS = 60 * 1000,		/* older, its writer was killed */
+	ZOMBIE = 1			/* no start time that a program could have */
+};
 
 struct file_ask {
 	struct file_ask *next;
@@ -32,12 +35,12 @@ struct file_ask {
 
 /* ---- processes ---- */
 
-/* When a process began; 0: cannot be told. */
+/* When a process began; 0: cannot be told; ZOMBIE: it has ended, and was not waited
+ * for. */
 static uint64_t
 start_of(uint64_t pid)
 {
 	char path[64], text[1024], *p;
-	unsigned long long start = 0;
 	ssize_t n;
 	int fd;
 
@@ -52,20 +55,23 @@ start_of(uint64_t pid)
 	text[n] = '\0';
 	/* "7 (any ) name) S 1 ...": the third field follows the last bracket. */
 	p = strrchr(text, ')');
+	if (p && p[1] == ' ' && (p[2] == 'Z' || p[2] == 'X'))
+		return ZOMBIE;
 	for (int field = 2; p && field < 22; field++)
 		p = strchr(p + 1, ' ');
-	if (p)
-		start = strtoull(p, NULL, 10);
-	return start;
+	return p ? strtoull(p, NULL, 10) : 0;
 }
 
-/* The pid namespace of this process; 0: cannot be told. */
+/* The pid namespace of this process; 0: cannot be told, as where /proc is that of
+ * another namespace. */
 static uint64_t
 own_ns(struct file_registry *f)
 {
+	char pid[24] = "";
 	struct stat st;
 
-	if (!f->self.ns && stat("/proc/self/ns/pid", &st) == 0)
+	if (!f->self.ns && readlink("/proc/self", pid, sizeof pid - 1) > 0 &&
+	    strtol(pid, NULL, 10) == getpid() && stat("/proc/self/ns/pid", &st) == 0)
 		f->self.ns = st.st_ino;
 	return f->self.ns;
 }

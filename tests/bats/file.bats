@@ -193,6 +193,29 @@ delete  micro.http.broker  ff.http.broadcast  $id  127.0.0.9:9"
 	is "$(nodes)" 0
 }
 
+@test "a killed process that nobody has waited for is dead, too" {
+	start parent bash -c 'mbus sub -X dialect=new s & echo $!; exec sleep 100'
+	wait_for lines_in parent.out 1
+	wait_for sh -c 'mbus registry get micro.http.broker > found'
+	kill -KILL "$(cat parent.out)"
+	wait_for gone "$(cat parent.out)"
+	get -v
+	status_is 5
+	has "$stderr" "its process has ended"
+}
+
+@test "in a pid namespace that /proc does not show, only time counts" {
+	start s unshare -p --fork --kill-child mbus sub -X dialect=new s
+	wait_for sh -c "ls $D | grep -q node"
+	FILE=$(echo "$D"/*.node)
+	has "$(cat "$FILE")" '"pid_ns":0}'
+	get
+	status_is 0
+	touch -d '61 seconds ago' "$FILE"
+	get
+	status_is 5
+}
+
 @test "a pid that is another process by now is told by its start; its own namespace counts" {
 	one s
 	cp "$FILE" kept
