@@ -22,7 +22,7 @@
 #include "core/registry.h"
 
 enum {
-	FILE_NODES_MAX = 10000,		/* read in one go */
+	FILE_NODES_MAX = 10000,		/* read in one go, or known to a watch */
 	FILE_READ_MAX = 64 << 20	/* bytes likewise */
 };
 
@@ -54,9 +54,10 @@ struct file_registry {
 	struct loop_fd changes;		/* inotify; fd -1: not watching */
 	unsigned watched;		/* the `opened` of the directory it watches */
 	struct loop_timer bell, sweep;
-	uint64_t scanned_ns;
+	uint64_t next_scan_ns;		/* not before that, whatever rings */
 	struct file_known **known;	/* by name */
-	size_t nknown;
+	size_t nknown, known_bytes;
+	bool full;			/* there are more; said once */
 	unsigned pass;			/* number of the last scan */
 	bool scanning;
 	struct file_node watch_node;
@@ -85,6 +86,8 @@ const char *file_stale(struct file_registry *, const struct file_owner *, uint64
 	const struct stat *st);
 /* Removes a stale file of this user, unless it has been written anew meanwhile. */
 void file_reap(struct file_registry *, const char *name, const struct stat *st);
+/* Says that there is more than is read. */
+void file_too_many(const struct file_registry *);
 /* Calls fn with every name of a node's file. -1: err is set. */
 int file_each(struct file_registry *, void (*fn)(struct file_registry *, const char *name,
 	void *arg), void *arg, struct error *err);

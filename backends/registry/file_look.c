@@ -209,6 +209,13 @@ reap_tmp(struct file_registry *f, const char *name)
 		file_reap(f, name, &st);
 }
 
+void
+file_too_many(const struct file_registry *f)
+{
+	log_warn("file: %s holds more than %d nodes or %d MiB: the rest is ignored", f->path,
+		FILE_NODES_MAX, FILE_READ_MAX >> 20);
+}
+
 int
 file_each(struct file_registry *f, void (*fn)(struct file_registry *, const char *, void *),
 	void *arg, struct error *err)
@@ -278,8 +285,7 @@ look_at(struct file_registry *f, const char *name, void *arg)
 		return;
 	if (r->nodes == FILE_NODES_MAX || r->bytes > FILE_READ_MAX) {
 		r->full = true;
-		log_warn("file: %s holds more than %d nodes or %d MiB: the rest is ignored",
-			f->path, FILE_NODES_MAX, FILE_READ_MAX >> 20);
+		file_too_many(f);
 		return;
 	}
 	why = file_text(f, name, &f->text, &st);

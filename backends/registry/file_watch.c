@@ -23,7 +23,8 @@
 
 enum {
 	SWEEP_MS = 2000,
-	BELL_MS = 20,			/* between scans, whatever rings */
+	BELL_MS = 20,			/* between scans, whatever rings ... */
+	REST = 4,			/* ... and as many times what the last one took */
 	BUCKETS = 256			/* a power of two */
 };
 
@@ -72,10 +73,11 @@ know(struct file_registry *f, const char *name)
 }
 
 static void
-free_known(struct file_known *k)
+drop_text(struct file_registry *f, struct file_known *k)
 {
+	f->known_bytes -= k->text ? k->len : 0;
 	free(k->text);
-	free(k);
+	k->text = NULL;
 }
 
 /* Forgets what the scan of that number did not see; 0: everything. */
@@ -89,7 +91,8 @@ forget(struct file_registry *f, unsigned pass)
 				continue;
 			}
 			*p = k->next;
-			free_known(k);
+			drop_text(f, k);
+			free(k);
 			f->nknown--;
 		}
 }
@@ -122,8 +125,7 @@ lose(struct file_registry *f, struct file_known *k)
 		return;
 	k->live = false;
 	tell(f, REGISTRY_DELETE, k);
-	free(k->text);
-	k->text = NULL;
+	drop_text(f, k);
 }
 
 /* ---- comparing ---- */
@@ -142,6 +144,15 @@ ignore(const struct file_registry *f, const struct file_known *k, const char *wh
 		log_verbose("file: %s/%s is ignored: %s", f->path, k->name, why);
 }
 
+static const char *
+full(struct file_registry *f)
+{
+	if (!f->full)
+		file_too_many(f);
+	f->full = true;
+	return "";
+}
+
 /* Its text has to be read anew. */
 static void
 read_again(struct file_registry *f, struct file_known *k, bool quiet)
@@ -154,6 +165,8 @@ read_again(struct file_registry *f, struct file_known *k, bool quiet)
 	char *text = NULL;
 	bool same;
 
+	if (!why && f->known_bytes + len > FILE_READ_MAX)
+		why = full(f);
 	if (!why) {
 		text = xmemdup0(buf_data(t), len);	/* judging spoils the other */
 		why = file_judge(f, k->name, n, t, &k->st);
@@ -165,7 +178,8 @@ read_again(struct file_registry *f, struct file_known *k, bool quiet)
 		return;
 	}
 	same = k->live && k->len == len && memcmp(k->text, text, len) == 0;
-	free(k->text);
+	drop_text(f, k);
+	f->known_bytes += len;
 	k->text = text;
 	k->len = len;
 	k->owner = n->owner;
@@ -191,8 +205,10 @@ see(struct file_registry *f, const char *name, void *arg)
 	if (fstatat(f->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	k = know(f, name);
-	if (!k)
+	if (!k) {
+		full(f);
 		return;
+	}
 	k->pass = f->pass;
 	if (!is_same_file(&st, &k->st)) {
 		k->st = st;
@@ -260,13 +276,17 @@ static void
 scan_now(struct file_registry *f, bool owners)
 {
 	struct scan scan = { .owners = owners };
+	uint64_t begin = loop_clock_ns(), rest;
 	struct error err;
 
 	f->scanning = true;
 	if (compare(f, &scan, &err) < 0)
 		log_verbose("%s", err.text);
 	f->scanning = false;
-	f->scanned_ns = loop_clock_ns();
+	rest = REST * (loop_clock_ns() - begin);
+	if (rest < BELL_MS * 1000000ull)
+		rest = BELL_MS * 1000000ull;
+	f->next_scan_ns = loop_clock_ns() + rest;
 	if (!f->watches)
 		stop(f);
 }
@@ -298,7 +318,7 @@ changed(struct loop_fd *w, unsigned ready)
 	while (read(w->fd, events, sizeof events) > 0)
 		;
 	if (!loop_timer_is_set(&f->bell))
-		loop_timer_set_at(f->base.loop, &f->bell, f->scanned_ns + BELL_MS * 1000000ull);
+		loop_timer_set_at(f->base.loop, &f->bell, f->next_scan_ns);
 }
 
 /* ---- the ops ---- */
