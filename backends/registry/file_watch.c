@@ -25,6 +25,7 @@ enum {
 	SWEEP_MS = 2000,
 	BELL_MS = 20,			/* between scans, whatever rings ... */
 	REST = 4,			/* ... and as many times what the last one took */
+	READS_MAX = 16,			/* of the bell, in one turn */
 	BUCKETS = 256			/* a power of two */
 };
 
@@ -308,16 +309,33 @@ sweep_due(struct loop_timer *t)
 	scan_now(f, true);
 }
 
+/* Files that are being written, and whatever else may lie there, are no news. */
+static bool
+is_news(const char *p, ssize_t n)
+{
+	const struct inotify_event *e;
+
+	for (const char *end = p + (n > 0 ? n : 0); p < end; p += sizeof *e + e->len) {
+		e = (const struct inotify_event *)(const void *)p;
+		if (e->len == 0 || file_node_is_name(e->name))
+			return true;
+	}
+	return false;
+}
+
 static void
 changed(struct loop_fd *w, unsigned ready)
 {
 	struct file_registry *f = w->arg;
-	char events[4096];
+	_Alignas(struct inotify_event) char events[4096];
+	bool news = false;
+	ssize_t n;
 
 	(void)ready;
-	while (read(w->fd, events, sizeof events) > 0)
-		;
-	if (!loop_timer_is_set(&f->bell))
+	/* Not for as long as somebody makes more of them. */
+	for (int i = 0; i < READS_MAX && (n = read(w->fd, events, sizeof events)) > 0; i++)
+		news |= is_news(events, n);
+	if (news && !loop_timer_is_set(&f->bell))
 		loop_timer_set_at(f->base.loop, &f->bell, f->next_scan_ns);
 }
 
