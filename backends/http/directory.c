@@ -123,6 +123,7 @@ add_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 		take_off(hb, at);	/* the same node at another address */
 	p = xcalloc(1, sizeof *p);
 	p->refs = 1;
+	p->serial = ++hb->dir.serials;
 	p->dialect = (unsigned char)dialect;
 	p->secure = bytes_eq(node_meta(n, "secure"), BYTES("true"));
 	p->id = xmemdup0(n->id.p, n->id.n);

@@ -81,6 +81,7 @@ struct route;
  * each request under way another. */
 struct peer {
 	unsigned refs;
+	uint32_t serial;		/* in the order found */
 	unsigned char dialect;
 	bool gone;			/* out of the directory */
 	bool secure;			/* wants TLS */
@@ -108,7 +109,7 @@ struct flight {
 struct request {
 	struct flight *flight;		/* NULL: given up, its answer is ignored */
 	struct peer *peer;		/* one reference */
-	unsigned tries;			/* a queue's nodes that answered no before this one */
+	uint32_t first;			/* serial of the first node asked, of a queue */
 	bool unsure;			/* it may have arrived at a node before this one */
 	bool lost;			/* was sent once, and that connection went */
 	bool skipped;			/* given up before it was sent */
@@ -116,6 +117,7 @@ struct request {
 
 struct directory {
 	struct peer *peers;
+	uint32_t serials;
 	struct lookup lookup[DIALECTS];
 	struct watch watch[DIALECTS];
 	bool looking[DIALECTS];

@@ -292,28 +292,30 @@ group_pick(struct group *g, const struct error **why)
 	return NULL;
 }
 
-/* Likewise, the one behind a node that failed: whoever goes on like that meets
- * each of them once. */
+/* Likewise, the next behind a node that failed, in a round through the serials
+ * that began at `first`: so each is asked once, whoever comes and goes meanwhile. */
 static struct peer *
-group_after(const struct group *g, const struct peer *failed)
+group_after(const struct group *g, const struct peer *failed, uint32_t first)
 {
-	size_t at = 0;
+	uint32_t behind = failed->serial - first, nearest = 0;
+	struct peer *next = NULL;
 
-	while (at < g->npeers && g->peers[at] != failed)
-		at++;
-	for (size_t i = 1; i <= g->npeers; i++) {
-		struct peer *p = g->peers[(at + i) % g->npeers];
+	for (size_t i = 0; i < g->npeers; i++) {
+		struct peer *p = g->peers[i];
+		uint32_t distance = p->serial - first;
 
-		if (p != failed && !peer_unfit(p))
-			return p;
+		if (distance <= behind || (next && distance >= nearest) || peer_unfit(p))
+			continue;
+		nearest = distance;
+		next = p;
 	}
-	return NULL;
+	return next;
 }
 
 static void
 flight_send_to(struct http_broker *hb, struct flight *fl, struct peer *p)
 {
-	struct request r = { .flight = fl, .peer = p };
+	struct request r = { .flight = fl, .peer = p, .first = p->serial };
 
 	fl->open++;
 	endpoint_send(hb, p->endpoint, &r);
@@ -350,13 +352,12 @@ flight_send(struct http_broker *hb, struct flight *fl)
 }
 
 /* A queue's node failed: another of that queue gets the event, until all have
- * answered no. (One that is gone is no longer in the queue, and does not count.)
- * What may have arrived is tried once more only, since each try can make a
- * duplicate. */
+ * answered no. What may have arrived is tried once more only, since each try can
+ * make a duplicate. */
 static bool
 try_another(struct http_broker *hb, const struct request *r, bool sent)
 {
-	struct request next = { .flight = r->flight, .tries = r->tries + !r->peer->gone,
+	struct request next = { .flight = r->flight, .first = r->first,
 		.unsure = r->unsure || sent };
 	struct route *route = r->flight->route;
 	struct group *g;
@@ -366,9 +367,9 @@ try_another(struct http_broker *hb, const struct request *r, bool sent)
 	if (route->dirty)
 		route_make(hb, route);
 	g = route_group(route, r->peer->version);
-	if (!g || next.tries >= g->npeers || (sent && r->unsure))
+	if (!g || (sent && r->unsure))
 		return false;
-	next.peer = group_after(g, r->peer);
+	next.peer = group_after(g, r->peer, r->first);
 	if (!next.peer)
 		return false;
 	log_verbose("%.*s: %s failed, trying %s", BYTES_FMT(route->topic), r->peer->address,
