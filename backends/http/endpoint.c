@@ -23,6 +23,7 @@ enum {
 	DOWN_MS = 1000,			/* a node that failed is left alone for so long */
 	OUT_MAX = 512 * 1024,		/* rendered and not yet taken by the kernel */
 	ANSWER_MAX = 1024 * 1024,	/* a longer answer is no answer */
+	INTERIM_MAX = 64,		/* 1xx heads before an answer */
 	/* A node that sends its answers one by one wakes us for each. While more
 	 * than this many are to come, and eight times what came, we look away for
 	 * a millisecond: to a Go subscriber that costs 4 to 17 times less CPU an
@@ -47,6 +48,8 @@ struct endpoint {
 	struct error down;
 	uint64_t down_until_ns;
 	/* the answer under way */
+	size_t tried;			/* bytes of a head that was not complete */
+	unsigned interim;
 	uint64_t body_left;
 	bool chunked;
 	struct http_chunks chunks;
@@ -101,6 +104,7 @@ endpoint_hang_up(struct endpoint *e)
 	e->stream = NULL;
 	e->proven = e->no_more = e->chunked = false;
 	e->body_left = 0;
+	e->tried = e->interim = 0;
 }
 
 /* Every request gets its result. known: what was in flight is known not to have
@@ -253,18 +257,19 @@ static size_t
 endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 {
 	struct http_head h;
+	enum http_result r = http_head_ripe(p, e->tried, n) ?
+		http_response_parse(&h, p, n, why) : HTTP_MORE;
 
-	switch (http_response_parse(&h, p, n, why)) {
-	case HTTP_MORE:
+	e->tried = r == HTTP_MORE ? n : 0;
+	if (r != HTTP_OK)
 		return 0;
-	case HTTP_BAD:
-		return 0;
-	case HTTP_OK:
-		*why = NULL;
-		break;
-	}
-	if (h.status < 200 && h.status != 101)
+	*why = NULL;
+	if (h.status < 200 && h.status != 101) {
+		if (++e->interim > INTERIM_MAX)
+			*why = "sends 1xx heads without end";
 		return h.size;
+	}
+	e->interim = 0;
 	endpoint_drop_skipped(e);
 	if (e->head == e->sent) {
 		*why = "answered without having been asked";
@@ -281,7 +286,7 @@ endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 		e->body_left = h.content_length;
 	} else if (h.status != 204 && h.status != 304) {
 		h.keep_alive = false;	/* the body ends with the connection */
-		e->body_left = UINT64_MAX;
+		e->body_left = ANSWER_MAX;	/* or when we have had enough */
 	}
 	if (h.keep_alive)
 		e->proven = true;
@@ -289,6 +294,22 @@ endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 		e->no_more = true;
 	endpoint_answer(e, &h);
 	return h.size;
+}
+
+static bool
+endpoint_in_body(const struct endpoint *e)
+{
+	return e->chunked || e->body_left;
+}
+
+/* What came behind its last answer was not looked at, nor is the rest of its body. */
+static void
+endpoint_no_more(struct endpoint *e)
+{
+	struct error err;
+
+	error_set(&err, ERR_CONNECT, "%s: closed the connection", e->address);
+	endpoint_lost(e, &err);
 }
 
 static void
@@ -322,7 +343,7 @@ endpoint_data(struct stream *st, char *p, size_t n)
 
 	e->busy = true;
 	while (used < n && !why && e->stream == st) {
-		size_t took = e->chunked || e->body_left ?
+		size_t took = endpoint_in_body(e) ?
 			endpoint_body(e, p + used, n - used, &why) :
 			endpoint_head(e, p + used, n - used, &why);
 
@@ -333,12 +354,8 @@ endpoint_data(struct stream *st, char *p, size_t n)
 	if (why && e->stream == st) {
 		endpoint_broken(e, why);
 		used = n;
-	} else if (e->stream == st && e->no_more && !e->chunked && !e->body_left) {
-		struct error err;
-
-		/* Said with the answer: what came behind it was not looked at. */
-		error_set(&err, ERR_CONNECT, "%s: closed the connection", e->address);
-		endpoint_lost(e, &err);
+	} else if (e->stream == st && e->no_more && (e->head < e->tail || !endpoint_in_body(e))) {
+		endpoint_no_more(e);
 		used = n;
 	} else {
 		endpoint_nap(e, e->head - before);
@@ -422,10 +439,13 @@ endpoint_pump(struct loop_task *t)
 		endpoint_fail_task(&e->fail);
 		return;
 	}
-	if (!e->stream || !stream_is_open(e->stream) || e->no_more)
+	if (!e->stream || !stream_is_open(e->stream))
 		return;
 	e->busy = true;
-	endpoint_fill(e);
+	if (e->no_more && e->head < e->tail)
+		endpoint_no_more(e);
+	else if (!e->no_more)
+		endpoint_fill(e);
 	endpoint_idle(e);
 }
 

@@ -366,6 +366,24 @@ parse(struct http_head *h, bool response, const char *p, size_t n, const char **
 	return r;
 }
 
+bool
+http_head_ripe(const char *p, size_t tried, size_t n)
+{
+	size_t from = tried > 3 ? tried - 3 : 0;
+	const char *lf = p + from, *end = p + n;
+
+	/* Doubling keeps the sum of all tries within four times the head. */
+	if (!tried || n >= HTTP_HEAD_MAX || n / 2 >= tried)
+		return true;
+	while ((lf = memchr(lf, '\n', (size_t)(end - lf)))) {
+		lf++;
+		if ((end - lf >= 1 && lf[0] == '\n') ||
+		    (end - lf >= 2 && lf[0] == '\r' && lf[1] == '\n'))
+			return true;
+	}
+	return false;
+}
+
 enum http_result
 http_request_parse(struct http_head *h, const char *p, size_t n, const char **error)
 {
