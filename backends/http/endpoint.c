@@ -233,6 +233,7 @@ endpoint_answer(struct endpoint *e, const struct http_head *h)
 static size_t
 endpoint_body(struct endpoint *e, char *p, size_t n, const char **why)
 {
+	enum http_result r;
 	size_t used, len;
 
 	if (!e->chunked) {
@@ -240,33 +241,27 @@ endpoint_body(struct endpoint *e, char *p, size_t n, const char **why)
 		e->body_left -= used;
 		return used;
 	}
-	switch (http_chunked(&e->chunks, p, n, ANSWER_MAX, &used, &len, why)) {
-	case HTTP_BAD:
-		return 0;
-	case HTTP_OK:
-		e->chunked = false;
-		break;
-	case HTTP_MORE:
-		break;
-	}
-	return used;
+	r = http_chunked(&e->chunks, p, n, ANSWER_MAX, &used, &len, why);
+	e->chunked = r == HTTP_MORE;
+	return r == HTTP_BAD ? 0 : used;
 }
 
-/* One answer's head (with no body under way); 0: not complete, or *why is set. */
+/* One answer's head (no body is under way); 0: not complete, or *why is set. */
 static size_t
 endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 {
 	struct http_head h;
-	enum http_result r = http_head_ripe(p, e->tried, n) ?
-		http_response_parse(&h, p, n, why) : HTTP_MORE;
+	enum http_result r;
 
+	if (!http_head_ripe(p, e->tried, n))
+		return 0;
+	r = http_response_parse(&h, p, n, why);
 	e->tried = r == HTTP_MORE ? n : 0;
 	if (r != HTTP_OK)
 		return 0;
 	*why = NULL;
 	if (h.status < 200 && h.status != 101) {
-		if (++e->interim > INTERIM_MAX)
-			*why = "sends 1xx heads without end";
+		*why = ++e->interim > INTERIM_MAX ? "sends 1xx heads without end" : NULL;
 		return h.size;
 	}
 	e->interim = 0;

@@ -128,6 +128,8 @@ struct request {
 
 struct directory {
 	struct peer *peers;
+	size_t npeers, peer_bytes;
+	bool said_full, crowded;	/* it is full; of nodes that are all needed */
 	struct lookup lookup[DIALECTS];
 	struct watch watch[DIALECTS];
 	bool looking[DIALECTS];

@@ -295,6 +295,34 @@ event() {
 	is "$(cat sub.out)" good
 }
 
+@test "thousands of made-up nodes: so many are kept, it is said once, and events pass" {
+	local t i
+
+	t=$(topic)
+	subscriber "$t"
+	mkfifo feed
+	mbus pub -l -W 5 "$t" < feed 2> pub.err & PID[pub]=$!
+	exec 7> feed
+	echo one >&7
+	sleep 0.8			# it watches the registry from now on
+	for ((i = 0; i < 40; i++)); do
+		# shellcheck disable=SC2046
+		python3 "$ROOT/tests/bats/mdns_fake.py" announce --service micro.http.broker --addr 10.77.0.1 \
+			--meta broker=http --meta "topic=other.$i" --version ff.http.broadcast \
+			$(seq -f "--id=other.$i-%.0f" 400)
+		if grep -q 'subscribers are registered: no more are kept' pub.err; then break; fi
+	done
+	[ "$(kb VmHWM pub)" -lt 40000 ] || [ "$MBUS_TEST_BUILD" != build ]
+	start_sub late --body "$t" 7>&-
+	echo two >&7
+	exec 7>&-
+	finish pub 20
+	is "$status" 0
+	is "$(grep -c . pub.err)" 1
+	has "$(cat pub.err)" '10000 subscribers are registered: no more are kept'
+	is "$(cat sub.out)" $'one\ntwo'
+}
+
 @test "limits that are none are refused" {
 	local o
 
