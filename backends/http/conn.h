@@ -35,7 +35,7 @@ struct conn {
 	uint64_t head, tail;
 	size_t nreplies;		/* slots that have a reply */
 	size_t need;			/* bytes of the request at the front; 0: not known */
-	size_t tried;			/* bytes of a head that was not complete */
+	struct http_drip drip;
 	bool full;			/* too many unanswered: not reading */
 	bool choked;			/* too many answered and not read: likewise */
 	bool closing;			/* no further request is read */

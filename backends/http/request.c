@@ -152,18 +152,17 @@ conn_request(struct conn *c, char *p, size_t n)
 
 	if (c->chunked)
 		return conn_chunks(c, p, n);
-	if (n < c->need || !http_head_ripe(p, c->tried, n))
+	if (n < c->need || !http_head_ripe(&c->drip, p, n))
 		return 0;
 	switch (http_request_parse(&h, p, n, &why)) {
 	case HTTP_MORE:
-		c->tried = n;
 		return 0;
 	case HTTP_BAD:
 		return conn_bad(c, h.status, why, n);
 	case HTTP_OK:
 		break;
 	}
-	c->tried = 0;
+	c->drip = (struct http_drip){ 0 };
 	/* Two hosts in one request: whoever stands between may have gone by the other. */
 	if (*h.target.p != '/')
 		return conn_bad(c, 400, "absolute-form is for proxies", n);

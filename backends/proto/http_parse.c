@@ -367,21 +367,21 @@ parse(struct http_head *h, bool response, const char *p, size_t n, const char **
 }
 
 bool
-http_head_ripe(const char *p, size_t tried, size_t n)
+http_head_ripe(struct http_drip *d, const char *p, size_t n)
 {
-	size_t from = tried > 3 ? tried - 3 : 0;
-	const char *lf = p + from, *end = p + n;
-
+	const char *lf = p + (d->seen > 2 ? d->seen - 2 : 0), *end = p + n;
 	/* Doubling keeps the sum of all tries within four times the head. */
-	if (!tried || n >= HTTP_HEAD_MAX || n / 2 >= tried)
-		return true;
-	while ((lf = memchr(lf, '\n', (size_t)(end - lf)))) {
+	bool ripe = n / 2 >= d->tried || n >= HTTP_HEAD_MAX;
+
+	d->seen = n;
+	while (!ripe && (lf = memchr(lf, '\n', (size_t)(end - lf)))) {
 		lf++;
-		if ((end - lf >= 1 && lf[0] == '\n') ||
-		    (end - lf >= 2 && lf[0] == '\r' && lf[1] == '\n'))
-			return true;
+		ripe = (end - lf >= 1 && lf[0] == '\n') ||
+			(end - lf >= 2 && lf[0] == '\r' && lf[1] == '\n');
 	}
-	return false;
+	if (ripe)
+		d->tried = n;
+	return ripe;
 }
 
 enum http_result
