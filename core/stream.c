@@ -9,15 +9,20 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A read begins small, so that ten thousand idle connections stay small, and
- * doubles while it comes back full: one system call then brings hundreds of
- * pipelined messages. */
+/* A read begins small and doubles while it comes back full: one system call then
+ * brings hundreds of pipelined messages. It goes into a place that all streams of
+ * the thread share; a stream keeps only what on_data left of it, so that ten
+ * thousand idle connections have no input buffers at all. */
 enum {
 	READ_FIRST = 4 * 1024,
 	READ_MAX = 256 * 1024,
+	CARRY_MAX = 64 * 1024,		/* left-overs up to here go to the shared place */
 	INPUT_MAX = 16 * 1024 * 1024,
-	KEEP_MAX = 1024 * 1024		/* an emptied buffer over this is freed */
+	SMALL = 4 * 1024,		/* a buffer worth no thought */
+	KEEP_MAX = 1024 * 1024		/* an emptied output buffer over this is freed */
 };
+
+static __thread char *shared;		/* CARRY_MAX + READ_MAX */
 
 /* ---- the plain transport ---- */
 
@@ -84,23 +89,41 @@ stream_failed(struct stream *s, const char *doing)
 	stream_ended(s, &err);
 }
 
-/* Gives the user what is in the buffer. false: the stream is gone or has ended. */
-static bool
-stream_give(struct stream *s)
+/* Gives the user n bytes; returns how many were taken. */
+static size_t
+stream_hand(struct stream *s, char *p, size_t n)
 {
-	size_t had, took;
+	size_t used = 0, took;
 
-	while ((had = buf_len(&s->in)) > 0 && !s->paused && !s->dead) {
-		took = s->ops->on_data(s, buf_data(&s->in), had);
-		if (s->dead)
-			return false;
-		buf_consume(&s->in, took);
+	while (used < n && !s->paused && !s->dead) {
+		took = s->ops->on_data(s, p + used, n - used);
+		used += took;
 		if (took == 0)
 			break;
 	}
-	if (s->in.cap > KEEP_MAX && !buf_len(&s->in))
-		buf_release(&s->in);
-	if (!s->dead && !s->paused && buf_len(&s->in) >= s->limits.input_max) {
+	return used;
+}
+
+/* A little that is left in a large buffer moves to a small one. */
+static void
+stream_shrink(struct buf *b)
+{
+	struct buf small = BUF_INIT;
+
+	if (b->cap && !buf_len(b)) {
+		buf_release(b);
+	} else if (b->cap > SMALL && buf_len(b) < b->cap / 8) {
+		buf_add(&small, buf_data(b), buf_len(b));
+		buf_release(b);
+		*b = small;
+	}
+}
+
+/* What is left has been kept. false: it is too much. */
+static bool
+stream_given(struct stream *s)
+{
+	if (!s->paused && buf_len(&s->in) >= s->limits.input_max) {
 		struct error err;
 
 		error_set(&err, ERR_CONNECT, "%s: sent more than %zu bytes that make no message",
@@ -111,21 +134,55 @@ stream_give(struct stream *s)
 	return !s->dead;
 }
 
+/* Gives the user what was kept. false: the stream is gone or has ended. */
+static bool
+stream_give(struct stream *s)
+{
+	size_t used = stream_hand(s, buf_data(&s->in), buf_len(&s->in));
+
+	if (s->dead)
+		return false;
+	buf_consume(&s->in, used);
+	stream_shrink(&s->in);
+	return stream_given(s);
+}
+
+/* The same with n bytes in the shared place, the kept ones in front. */
+static void
+stream_give_shared(struct stream *s, size_t n)
+{
+	size_t used = stream_hand(s, shared, n);
+
+	if (s->dead)
+		return;
+	buf_clear(&s->in);
+	buf_add(&s->in, shared + used, n - used);
+	stream_shrink(&s->in);
+	stream_given(s);
+}
+
 static void
 stream_read(struct stream *s)
 {
-	size_t room = s->read_size;
+	size_t room = s->read_size, kept = buf_len(&s->in);
+	bool share = kept <= CARRY_MAX;
 	ssize_t n;
 
-	if (s->in.cap - s->in.end < room)
-		buf_room(&s->in, room);
-	n = s->transport->read(s, s->in.data + s->in.end, room);
+	if (!shared)
+		shared = xmalloc(CARRY_MAX + READ_MAX);
+	n = s->transport->read(s, share ? shared + kept : buf_room(&s->in, room), room);
 	if (n > 0) {
 		stream_touch(s);
-		buf_added(&s->in, (size_t)n);
 		if ((size_t)n == room && s->read_size < READ_MAX)
 			s->read_size *= 2;
-		stream_give(s);
+		if (share) {
+			if (kept)
+				memcpy(shared, buf_data(&s->in), kept);
+			stream_give_shared(s, kept + (size_t)n);
+		} else {
+			buf_added(&s->in, (size_t)n);
+			stream_give(s);
+		}
 	} else if (n == 0 && s->broken) {
 		stream_ended(s, &s->error);
 	} else if (n == 0) {
@@ -155,6 +212,7 @@ stream_write(struct stream *s)
 			break;
 		}
 		stream_touch(s);
+		s->written += (size_t)n;
 		buf_consume(&s->out, (size_t)n);
 	}
 	if (s->broken)
@@ -478,6 +536,25 @@ bool
 stream_is_open(const struct stream *s)
 {
 	return s->open && !s->broken;
+}
+
+size_t
+stream_memory(const struct stream *s)
+{
+	return s->in.end + s->out.cap;
+}
+
+uint64_t
+stream_written(const struct stream *s)
+{
+	return s->written;
+}
+
+void
+stream_trim(struct stream *s)
+{
+	if (!buf_len(&s->out))
+		buf_release(&s->out);
 }
 
 void

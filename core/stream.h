@@ -76,6 +76,12 @@ void stream_flush(struct stream *);	/* send now what the kernel takes */
 /* Stop and start reading; what was read before is given out when started. */
 void stream_pause(struct stream *, bool);
 bool stream_is_open(const struct stream *);
+/* For who bounds the memory of many streams: bytes that this one holds for input not
+ * taken and output not sent, how many it has ever sent, and giving back what it keeps
+ * in empty buffers. */
+size_t stream_memory(const struct stream *);
+uint64_t stream_written(const struct stream *);
+void stream_trim(struct stream *);
 /* No more output: a FIN after what is in stream_out() has left. */
 void stream_shutdown(struct stream *);
 

@@ -15,8 +15,9 @@ struct stream {
 	struct loop_fd watch;
 	struct loop_timer timer;	/* connecting, then idleness */
 	struct loop_task flush, resume, free;
-	struct buf in, out;
+	struct buf in, out;		/* in: only what on_data left */
 	size_t read_size;
+	uint64_t written;
 	uint64_t active_ns;		/* when something was last read or written */
 	struct error error;		/* why it is broken */
 	bool connecting, open, paused;

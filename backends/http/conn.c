@@ -19,7 +19,7 @@ conn_free(struct conn *c)
 	bool draining = hb->b.draining;
 
 	/* What was delivered can still be acknowledged; it just leads nowhere. */
-	for (size_t i = 0; i < hb->ndeliveries; i++)
+	for (size_t i = 0; i < hb->ndeliveries && c->head != c->tail; i++)
 		if (hb->deliveries[i].conn == c)
 			hb->deliveries[i].conn = NULL;
 	for (uint64_t i = c->head; i < c->tail; i++) {
@@ -33,7 +33,7 @@ conn_free(struct conn *c)
 	*c->link = c->next;
 	if (c->next)
 		c->next->link = c->link;
-	loop_timer_clear(hb->loop, &c->timer);
+	limits_end(c);
 	stream_close(c->stream);
 	buf_release(&c->head_bytes);
 	buf_release(&c->body);
@@ -50,12 +50,6 @@ conn_end(struct conn *c)
 		c->doomed = true;
 	else
 		conn_free(c);
-}
-
-static void
-conn_linger_over(struct loop_timer *t)
-{
-	conn_end(t->arg);
 }
 
 /* ---- replies ---- */
@@ -76,7 +70,10 @@ http_today(struct http_broker *hb)
 void
 conn_reading(struct conn *c)
 {
-	stream_pause(c->stream, (c->full || c->choked || c->srv->hb->paused) && !c->linger);
+	bool on = !(c->full || c->choked || c->naps || c->srv->hb->paused) || c->linger;
+
+	limits_reading(c, on);
+	stream_pause(c->stream, !on);
 }
 
 /* All is said. Closing with unread input would reset the connection and take
@@ -118,6 +115,7 @@ conn_advance(struct conn *c)
 			buf_release(s->reply);
 			free(s->reply);
 			s->reply = NULL;
+			c->nreplies--;
 		} else {
 			http_add_ok(out, c->srv->hb->date, s->close);
 		}
@@ -137,8 +135,10 @@ conn_advance(struct conn *c)
 		stream_kick(c->stream);
 	if (c->full && c->tail - c->head <= SLOTS_MAX / 2)
 		c->full = false;
-	if (buf_len(out) > REPLIES_MAX)
-		c->choked = true;	/* conn_drained() will tell */
+	if (buf_len(out) > REPLIES_MAX && !c->choked)
+		limits_choked(c);	/* conn_drained() will tell */
+	if (out->cap != c->out_cap)
+		limits_account(c);
 	conn_reading(c);
 }
 
@@ -172,6 +172,7 @@ conn_reply(struct conn *c, bool last)
 	struct slot *s = conn_push(c);
 
 	s->reply = xcalloc(1, sizeof *s->reply);
+	c->nreplies++;
 	s->close = last;
 	c->closing |= last;
 	return s->reply;
@@ -197,14 +198,13 @@ conn_new(struct server *srv, struct stream *st)
 
 	c->srv = srv;
 	c->stream = st;
-	c->timer.fn = conn_linger_over;
-	c->timer.arg = c;
 	c->link = &srv->conns;
 	c->next = srv->conns;
 	if (c->next)
 		c->next->link = &c->next;
 	srv->conns = c;
 	stream_set_arg(st, c);
+	limits_begin(c);
 	conn_reading(c);
 	return c;
 }

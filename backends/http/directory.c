@@ -13,6 +13,12 @@
  * does, and then hears of new subscribers and goodbyes at once. */
 enum { WATCH_AFTER_MS = 500 };
 
+/* Whoever reaches the registry can make up nodes without end. */
+enum {
+	PEERS_MAX = 10000,
+	PEER_BYTES_MAX = 32 * 1024 * 1024
+};
+
 /* ---- peers ---- */
 
 void
@@ -73,12 +79,22 @@ find_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 	return p;
 }
 
+static size_t
+peer_size(size_t id, size_t address, size_t topic, size_t version)
+{
+	return sizeof(struct peer) + id + address + topic + version;
+}
+
 static void
 take_off(struct http_broker *hb, struct peer **at)
 {
 	struct peer *p = *at;
 
 	*at = p->next;
+	hb->dir.crowded = false;
+	hb->dir.npeers--;
+	hb->dir.peer_bytes -= peer_size(p->id_len, strlen(p->address), p->topic_len,
+		strlen(p->version));
 	p->gone = true;
 	hb->dir.changed = true;
 	peer_unref(hb, p);
@@ -90,7 +106,8 @@ node_topic(const struct service *s, const struct node *n, struct bytes *topic)
 {
 	*topic = node_meta(n, "topic");
 	return bytes_eq(node_meta(n, "broker"), BYTES("http")) && topic->n && n->id.n &&
-		n->address.n && !memchr(s->version.p, '\0', s->version.n);
+		n->address.n && !memchr(s->version.p, '\0', s->version.n) &&
+		!memchr(n->address.p, '\0', n->address.n);
 }
 
 /* go-micro's DNS library takes a backslash away when it announces a name, but the
@@ -111,16 +128,49 @@ lost_backslashes(struct bytes topic, struct bytes id)
 	return n == len && id.p[n] == '-';
 }
 
+static bool
+has_room(const struct directory *dir, size_t size)
+{
+	return dir->npeers < PEERS_MAX && dir->peer_bytes + size <= PEER_BYTES_MAX;
+}
+
+/* A node that events wait for takes the place of nodes that nobody asked for. */
+static bool
+make_room(struct http_broker *hb, struct bytes topic, size_t size)
+{
+	struct peer **at = &hb->dir.peers;
+
+	if (!has_room(&hb->dir, size) && !hb->dir.said_full) {
+		log_warn("http: %zu subscribers are registered: no more are kept", hb->dir.npeers);
+		hb->dir.said_full = true;
+	}
+	if (!has_room(&hb->dir, size) && (hb->dir.crowded || !route_wanted(hb, topic)))
+		return false;
+	while (*at && !has_room(&hb->dir, size))
+		if ((*at)->refs == 1 && !route_wanted(hb, bytes_of((*at)->topic, (*at)->topic_len)))
+			take_off(hb, at);
+		else
+			at = &(*at)->next;
+	hb->dir.crowded = !has_room(&hb->dir, size);
+	return !hb->dir.crowded;
+}
+
 static void
 add_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 	const struct node *n, struct bytes topic)
 {
 	struct peer **at = find_peer(hb, dialect, s, n), *p = *at;
+	size_t size;
 
 	if (p && bytes_eq(bytes_str(p->address), n->address))
 		return;
 	if (p)
 		take_off(hb, at);	/* the same node at another address */
+	size = peer_size(n->id.n, n->address.n, topic.n, s->version.n);
+	if (!make_room(hb, topic, size))
+		return;
+	hb->dir.npeers++;
+	hb->dir.peer_bytes += size;
 	p = xcalloc(1, sizeof *p);
 	p->refs = 1;
 	p->serial = ++hb->dir.serials;

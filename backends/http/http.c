@@ -26,6 +26,13 @@ static const struct broker_option http_options[] = {
 		"which go-micro's to speak: new is v2.5 and later, old is v1 and the plugins" },
 	{ "pipeline", "N", "1024", "requests in flight on one connection" },
 	{ "body_max", "SIZE", "64M", "the largest message a subscriber takes" },
+	{ "header_timeout", "TIME", "10s", "how long a request's head may take" },
+	{ "body_timeout", "TIME", "60s",
+		"how long a body may take, and the peer not to read its replies; each 16K add 1s" },
+	{ "idle_timeout", "TIME", "5m", "how long a connection without a request is kept" },
+	{ "max_connections", "N", "1000", "connections of a subscriber; the longest idle make room" },
+	{ "max_per_peer", "N", "256", "of them from one other host" },
+	{ "memory_max", "SIZE", "256M", "what all connections hold; the slowest are closed" },
 	{ NULL, NULL, NULL, NULL }
 };
 
@@ -248,7 +255,7 @@ read_options(struct http_broker *hb, struct error *err)
 	hb->depth = (size_t)n;
 	if (!units_size(max, &hb->body_max) || !hb->body_max || hb->body_max > 1ull << 30)
 		return error_set(err, ERR_USAGE, "-X http.body_max=%s: a size up to 1G", max);
-	return 0;
+	return limits_options(hb, err);
 }
 
 static int

@@ -8,6 +8,7 @@
  *	server.c	the subscriber: listening, events, registering
  *	conn.c		its connections, and the replies they owe
  *	request.c	what a request is answered
+ *	limits.c	how much of time, memory and descriptors peers may take
  *	directory.c	the publisher's view of who subscribes: lookups, watches
  *	route.c		from a topic to the nodes that must answer
  *	endpoint.c	one connection to a node: pipelining, answers, failures
@@ -57,12 +58,23 @@ struct delivery {
 	uint64_t slot;
 };
 
+/* What peers may take (limits.c). */
+struct http_limits {
+	uint64_t header_ms, body_ms, idle_ms;
+	uint64_t memory_max, memory;
+	size_t conns_max, nconns, per_peer;
+	bool said_conns, said_peer, said_memory;
+	struct loop_task shed;
+};
+
 struct http_sub {
 	struct subscription *sub;
 	char *id;			/* of its node; the same in both dialects */
 	size_t id_len;
 };
 
+int limits_options(struct http_broker *, struct error *);
+void limits_files(struct http_broker *);
 int server_open(struct http_broker *, struct error *);	/* idempotent */
 void server_close(struct http_broker *);
 void server_pause(struct http_broker *, bool);
@@ -118,6 +130,8 @@ struct request {
 struct directory {
 	struct peer *peers;
 	uint32_t serials;
+	size_t npeers, peer_bytes;
+	bool said_full, crowded;	/* it is full; of nodes that are all needed */
 	struct lookup lookup[DIALECTS];
 	struct watch watch[DIALECTS];
 	bool looking[DIALECTS];
@@ -158,6 +172,7 @@ struct http_broker {
 	char uuid[37];
 	bool speaks[DIALECTS];		/* -X http.dialect */
 	uint64_t body_max;
+	struct http_limits limits;
 
 	struct server server[DIALECTS];
 	struct envelope envelope;

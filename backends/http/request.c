@@ -10,6 +10,14 @@
 #include "backends/http/conn.h"
 #include "core/log.h"
 
+enum {
+	TOPIC_SAID = 200,		/* so much of it goes into a reply */
+	/* Replies other than 200 made at one go. Each costs what ten events cost, and
+	 * thousands in one read would keep the others, and the registry's questions,
+	 * waiting. */
+	ERRORS_AT_ONCE = 64
+};
+
 #define CANNOT_READ "Error reading request body: "
 
 /* A body that is the literal null: go-micro's handler dies of it, without an
@@ -71,7 +79,8 @@ conn_handle(struct conn *c, const struct http_head *h, char *body, size_t len)
 	if (!http_query(h->target, "id", id))
 		buf_clear(id);
 	if (!server_deliver(c, topic, buf_bytes(id), last))
-		conn_error(c, 404, "No subscription here for topic ", topic, last);
+		conn_error(c, 404, "No subscription here for topic ",
+			bytes_of(topic.p, topic.n < TOPIC_SAID ? topic.n : TOPIC_SAID), last);
 }
 
 /* ---- requests ---- */
@@ -122,7 +131,6 @@ conn_begin_chunked(struct conn *c, const char *p, size_t size)
 	return size;
 }
 
-/* Takes one request from the front of the input; 0: it is not complete. */
 /* The answer to HEAD is the head of the answer. */
 static void
 drop_body(struct conn *c)
@@ -134,6 +142,7 @@ drop_body(struct conn *c)
 		buf_truncate(reply, (size_t)(end + 4 - buf_data(reply)));
 }
 
+/* Takes one request from the front of the input; 0: it is not complete. */
 static size_t
 conn_request(struct conn *c, char *p, size_t n)
 {
@@ -143,7 +152,7 @@ conn_request(struct conn *c, char *p, size_t n)
 
 	if (c->chunked)
 		return conn_chunks(c, p, n);
-	if (n < c->need)
+	if (n < c->need || !http_head_ripe(&c->drip, p, n))
 		return 0;
 	switch (http_request_parse(&h, p, n, &why)) {
 	case HTTP_MORE:
@@ -153,6 +162,10 @@ conn_request(struct conn *c, char *p, size_t n)
 	case HTTP_OK:
 		break;
 	}
+	c->drip = (struct http_drip){ 0 };
+	/* Two hosts in one request: whoever stands between may have gone by the other. */
+	if (*h.target.p != '/')
+		return conn_bad(c, 400, "absolute-form is for proxies", n);
 	if (h.content_length > c->srv->hb->body_max)
 		return conn_bad(c, 413, "body over the limit", n);
 	total = h.size + (size_t)h.content_length;
@@ -178,7 +191,7 @@ conn_data(struct stream *st, char *p, size_t n)
 {
 	struct conn *c = stream_arg(st);
 	struct timespec now;
-	size_t used = 0, took;
+	size_t used = 0, took, errors = c->nreplies;
 
 	if (c->linger)
 		return n;
@@ -186,15 +199,18 @@ conn_data(struct stream *st, char *p, size_t n)
 	c->read_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 	c->busy = true;
 	while (used < n && !c->closing && !c->full && !c->choked && !c->srv->hb->paused &&
-	    !c->doomed) {
+	    !c->doomed && !c->naps) {
 		took = conn_request(c, p + used, n - used);
 		if (took == 0)
 			break;
 		used += took;
+		if (c->nreplies >= errors + ERRORS_AT_ONCE)
+			limits_nap(c);
 	}
 	if (c->closing)
 		used = n;
 	c->begun = used < n;
+	limits_read(c, n, n - used);
 	if (!c->doomed)
 		conn_advance(c);
 	c->busy = false;

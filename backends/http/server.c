@@ -129,6 +129,7 @@ server_deliver(struct conn *c, struct bytes topic, struct bytes id, bool last)
 	if (!slot)
 		return false;
 	slot->waiting--;
+	c->useful = true;
 	c->closing |= last;
 	return true;
 }
@@ -151,8 +152,14 @@ server_drain(struct http_broker *hb)
 static void
 server_accept(struct listener *l, struct stream *st, void *arg)
 {
+	uint64_t host;
+
 	(void)l;
-	conn_new(arg, st);
+	if (!limits_admit(arg, st, &host)) {
+		stream_close(st);
+		return;
+	}
+	conn_new(arg, st)->host = host;
 }
 
 /* ---- listening ---- */
@@ -184,6 +191,7 @@ server_open(struct http_broker *hb, struct error *err)
 	};
 	bool first = true;
 
+	limits_files(hb);
 	for (unsigned i = 0; i < DIALECTS; i++) {
 		struct server *srv = &hb->server[i];
 		union sockaddr_any a;
@@ -226,6 +234,7 @@ server_close(struct http_broker *hb)
 			conn_free(srv->conns);
 		}
 	}
+	loop_task_cancel(&hb->limits.shed);
 }
 
 void
@@ -234,6 +243,10 @@ server_pause(struct http_broker *hb, bool on)
 	if (hb->paused == on)
 		return;
 	hb->paused = on;
+	/* Each finds out when something comes on it: a thousand idle connections
+	 * would cost a thousand system calls. */
+	if (on)
+		return;
 	for (unsigned i = 0; i < DIALECTS; i++)
 		for (struct conn *c = hb->server[i].conns; c; c = c->next)
 			conn_reading(c);

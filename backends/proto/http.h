@@ -54,6 +54,13 @@ enum http_result http_request_parse(struct http_head *, const char *p, size_t n,
 enum http_result http_response_parse(struct http_head *, const char *p, size_t n,
 	const char **error);
 
+/* A head that drips in would be read from its beginning for each drop. Is it worth a
+ * try now that there are n bytes? Zeroed before each head. */
+struct http_drip {
+	size_t tried, seen;
+};
+bool http_head_ripe(struct http_drip *, const char *p, size_t n);
+
 /* A chunked body, decoded in place: http_chunked() is given the bytes behind
  * the head, moves the data together to the front (p[0...*len)), and sets *used to
  * the bytes of wire it took. State is kept from call to call: while it answers

@@ -366,6 +366,24 @@ parse(struct http_head *h, bool response, const char *p, size_t n, const char **
 	return r;
 }
 
+bool
+http_head_ripe(struct http_drip *d, const char *p, size_t n)
+{
+	const char *lf = p + (d->seen > 2 ? d->seen - 2 : 0), *end = p + n;
+	/* Doubling keeps the sum of all tries within four times the head. */
+	bool ripe = n / 2 >= d->tried || n >= HTTP_HEAD_MAX;
+
+	d->seen = n;
+	while (!ripe && (lf = memchr(lf, '\n', (size_t)(end - lf)))) {
+		lf++;
+		ripe = (end - lf >= 1 && lf[0] == '\n') ||
+			(end - lf >= 2 && lf[0] == '\r' && lf[1] == '\n');
+	}
+	if (ripe)
+		d->tried = n;
+	return ripe;
+}
+
 enum http_result
 http_request_parse(struct http_head *h, const char *p, size_t n, const char **error)
 {

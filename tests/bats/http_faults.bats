@@ -51,6 +51,27 @@ small() {
 	[ "$kb" -lt 30000 ] || [ "$MBUS_TEST_BUILD" != build ] || fail "$1: $kb kB"
 }
 
+# start_pub_small NAME TOPIC: three events, half a second apart, by one pub that stays small.
+start_pub_small() {
+	local name=pub-$1 i
+
+	mkfifo "$name.fifo"
+	mbus pub -l -W 3 "$2" < "$name.fifo" 2> "$name.err" & PID[$name]=$!
+	exec 7> "$name.fifo"
+	for i in 1 2 3; do
+		echo "$i" >&7
+		sleep 0.5
+	done
+	small "$name"
+	exec 7>&-
+	finish "$name"
+	case $1 in
+	# Its connection cannot be used for more: that is found out after -W.
+	endless-chunks) [ "$status" = 0 ] || [ "$status" = 1 ] ;;
+	*) is "$status" 0 "$(cat "$name.err")" ;;
+	esac
+}
+
 # ---- one broadcast node ----
 
 @test "nodes that answer well in their own way: every event is confirmed" {
@@ -206,6 +227,30 @@ small() {
 		endless) status_is 0 ;;
 		*) [ "$status" = 1 ] || [ "$status" = 3 ]; has "$stderr" "$t" ;;
 		esac
+	done
+}
+
+@test "answers without end: bounded in time and memory, and no more than was said counts" {
+	local t b begin
+
+	for b in endless-head endless-1xx drip-head; do
+		t=$(topic)
+		fake $b "$t" $b
+		begin=$(now_ms)
+		run --separate-stderr timeout 20 mbus pub -W 2 "$t" x
+		took 5000
+		[ "$status" = 1 ] || [ "$status" = 3 ] || fail "$b: status $status"
+		has "$stderr" "$t"
+	done
+	has "$stderr" 'may have arrived'
+	# The status came first: it is the answer. The others get theirs as well.
+	for b in endless-chunks drip-body endless; do
+		t=$(topic)
+		fake $b "$t" $b
+		begin=$(now_ms)
+		pub_is 0 "$t" x -W 5
+		start_pub_small $b "$t"
+		took 9000
 	done
 }
 

@@ -615,6 +615,44 @@ TEST(what_we_write_we_can_read)
 	buf_release(&out);
 }
 
+/* Fed byte by byte, it is tried rarely, and yet complete heads at once. */
+TEST(heads_that_drip_in)
+{
+	static const char *const heads[] = {
+		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nA: b\r\n\r\n",
+		"GET / HTTP/1.0\r\n\r\n",
+		"GET / HTTP/1.1\nHost: h\n\n",
+	};
+	struct buf many = BUF_INIT;
+	struct http_drip drip;
+	size_t tries = 0;
+	struct http_head h;
+	const char *why;
+
+	for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+		size_t len = strlen(heads[i]), n;
+
+		drip = (struct http_drip){ 0 };
+		for (n = 1; n <= len; n++)
+			if (http_head_ripe(&drip, heads[i], n) &&
+			    http_request_parse(&h, heads[i], n, &why) != HTTP_MORE)
+				break;
+		check(n <= len);
+	}
+	buf_add_str(&many, "GET / HTTP/1.1\r\n");
+	while (buf_len(&many) < HTTP_HEAD_MAX)
+		buf_add_str(&many, "a:b\r\n");
+	drip = (struct http_drip){ 0 };
+	for (size_t n = 1; n < HTTP_HEAD_MAX; n++)
+		if (http_head_ripe(&drip, buf_data(&many), n)) {
+			need(http_request_parse(&h, buf_data(&many), n, &why) == HTTP_MORE);
+			tries++;
+		}
+	check(tries < 20);
+	check(http_head_ripe(&drip, buf_data(&many), HTTP_HEAD_MAX));
+	buf_release(&many);
+}
+
 TEST(dates)
 {
 	char out[30], want[40];

@@ -250,6 +250,72 @@ TEST(waiting_for_more)
 	pair_close(&p);
 }
 
+/* All streams of a thread read into one place. */
+TEST(left_overs_are_kept_apart)
+{
+	static const size_t sizes[] = { 1, 70000, 3, 4096, 65536, 65535, 100, 250000, 65537, 9 };
+	struct buf sent[2] = { BUF_INIT, BUF_INIT };
+	struct pair p[2];
+	unsigned seed = 7;
+
+	for (int i = 0; i < 2; i++) {
+		need(pair_open(&p[i], "127.0.0.1:0", false, NULL));
+		p[i].server.take = i ? 50001 : 977;
+		p[i].server.whole = i ? 66000 : 978;
+	}
+	for (size_t k = 0; k < 40; k++) {
+		int i = k % 3 == 0;
+		size_t n = sizes[k % (sizeof sizes / sizeof *sizes)];
+		char *at = buf_room(&sent[i], n);
+
+		for (size_t b = 0; b < n; b++)
+			at[b] = (char)((seed = seed * 1103515245 + 12345) >> 16);
+		buf_added(&sent[i], n);
+		for (size_t done = 0; done < n;) {
+			ssize_t w = send(p[i].fd, at + done, n - done, MSG_DONTWAIT);
+
+			done += w > 0 ? (size_t)w : 0;
+			run_for(p[i].loop, 1);
+		}
+	}
+	for (int i = 0; i < 2; i++) {
+		size_t left;
+
+		run_for(p[i].loop, 20);
+		need(p[i].server.s);
+		left = buf_len(&sent[i]) - buf_len(&p[i].server.got);
+		check(left < p[i].server.whole);
+		/* No more is kept than a few times what is left. */
+		check(stream_memory(p[i].server.s) <= left + 4096);
+		p[i].server.whole = 0;
+		check_int(write(p[i].fd, "end", 3), 3);
+		buf_add(&sent[i], "end", 3);
+		run_for(p[i].loop, 20);
+		check_int(stream_memory(p[i].server.s), 0);
+		check_bytes(buf_bytes(&p[i].server.got), buf_bytes(&sent[i]));
+		pair_close(&p[i]);
+		buf_release(&sent[i]);
+	}
+}
+
+TEST(written_and_trimmed)
+{
+	struct pair p;
+	char got[64];
+
+	need(pair_open(&p, "127.0.0.1:0", false, NULL));
+	p.server.echo = true;
+	check_int(stream_memory(p.server.s), 0);
+	check_int(write(p.fd, "hello", 5), 5);
+	run_for(p.loop, 10);
+	check_int(read(p.fd, got, sizeof got), 5);
+	check_int(stream_written(p.server.s), 5);
+	check(stream_memory(p.server.s) > 0);
+	stream_trim(p.server.s);
+	check_int(stream_memory(p.server.s), 0);
+	pair_close(&p);
+}
+
 TEST(input_limit)
 {
 	struct stream_limits limits = { .input_max = 1000 };
