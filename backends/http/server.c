@@ -10,6 +10,8 @@
 #include "core/log.h"
 #include "core/net.h"
 
+enum { HANDSHAKE_MS = 10 * 1000 };
+
 /* ---- events ---- */
 
 static void
@@ -151,8 +153,16 @@ server_drain(struct http_broker *hb)
 static void
 server_accept(struct listener *l, struct stream *st, void *arg)
 {
+	struct server *srv = arg;
+	struct error err;
+
 	(void)l;
-	conn_new(arg, st);
+	if (srv->hb->tls_server && secure_accept(srv->hb, st, &err) < 0) {
+		log_warn("http: %s", err.text);
+		stream_close(st);
+		return;
+	}
+	conn_new(srv, st);
 }
 
 /* ---- listening ---- */
@@ -178,7 +188,8 @@ listen_address(const struct http_broker *hb, bool first, char *out, size_t size)
 int
 server_open(struct http_broker *hb, struct error *err)
 {
-	struct stream_limits limits = { .input_max = (size_t)hb->body_max + HTTP_HEAD_MAX };
+	struct stream_limits limits = { .input_max = (size_t)hb->body_max + HTTP_HEAD_MAX,
+		.connect_timeout_ms = HANDSHAKE_MS };
 	bool first = true;
 
 	for (unsigned i = 0; i < DIALECTS; i++) {
@@ -201,9 +212,11 @@ server_open(struct http_broker *hb, struct error *err)
 				return error_set(err, ERR_USAGE, "%s: the http broker listens on TCP",
 					address);
 			net_advertise(&a, srv->advertised);
-			log_verbose("http: listening on %s for %s, advertised as %s",
+			if (secure_server(hb) && secure_server_open(hb, srv, err) < 0)
+				return -1;
+			log_verbose("http: listening on %s for %s, advertised as %s%s",
 				listener_address(srv->listener), dialects[i].service,
-				srv->advertised);
+				srv->advertised, hb->tls_server ? ", with TLS" : "");
 		}
 		first = false;
 	}
@@ -244,7 +257,7 @@ server_each_service(struct http_sub *hs, int (*fn)(struct registry *, const stru
 	const char *group = hs->sub->opts.group;
 	struct keyval meta[] = {
 		{ BYTES("broker"), BYTES("http") },
-		{ BYTES("secure"), BYTES("false") },
+		{ BYTES("secure"), hb->tls_server ? BYTES("true") : BYTES("false") },
 		{ BYTES("topic"), hs->sub->topic },
 	};
 	struct node node = { bytes_of(hs->id, hs->id_len), { NULL, 0 }, meta, 3 };
