@@ -95,7 +95,7 @@ broken() {
 	has "$stderr" 'another version of mbus'
 	broken 'const struct { unsigned abi; unsigned long size; void *a, *b; } mbus_module = { 99, 8, 0, 0 };'
 	has "$stderr" 'another version of mbus'
-	broken 'const struct { unsigned abi; unsigned long size; void *a, *b; } mbus_module = { 1, 8, 0, 0 };'
+	broken 'const struct { unsigned abi; unsigned long size; void *a, *b; } mbus_module = { 2, 8, 0, 0 };'
 	has "$stderr" 'another version of mbus'
 	rm -rf modules
 	mkdir modules
