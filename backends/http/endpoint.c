@@ -259,20 +259,17 @@ endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 {
 	struct http_head h;
 
+	if (!e->secure && !e->proven && secure_wanted(p, n)) {
+		*why = wants_tls;
+		return 0;
+	}
 	switch (http_response_parse(&h, p, n, why)) {
 	case HTTP_MORE:
-		return 0;
 	case HTTP_BAD:
-		if (!e->secure && secure_wanted(p, n))
-			*why = wants_tls;
 		return 0;
 	case HTTP_OK:
 		*why = NULL;
 		break;
-	}
-	if (!e->secure && h.status == 400 && !e->proven && secure_wanted(p + h.size, n - h.size)) {
-		*why = wants_tls;
-		return 0;
 	}
 	if (h.status < 200 && h.status != 101)
 		return h.size;

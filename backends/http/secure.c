@@ -114,11 +114,14 @@ secure_unfit(const struct http_broker *hb, const struct peer *p)
 bool
 secure_wanted(const char *p, size_t n)
 {
+	static const char gos_head[] = "HTTP/1.0 400 Bad Request\r\n\r\n";
 	static const char gos_words[] = "to an HTTPS server";
+	size_t head = sizeof gos_head - 1;
 
+	if (n > head && memcmp(p, gos_head, head) == 0)
+		return memmem(p + head, n - head, gos_words, sizeof gos_words - 1) != NULL;
 	/* An alert: the record type, and a version's first byte. */
-	return (n >= 2 && p[0] == 0x15 && p[1] == 3) ||
-		(n && memmem(p, n, gos_words, sizeof gos_words - 1));
+	return n >= 2 && p[0] == 0x15 && p[1] == 3;
 }
 
 void
