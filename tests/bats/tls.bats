@@ -388,6 +388,60 @@ while True: l.append(s.accept())'
 	has "$stderr" 'the tls layer needs the Debian package libssl3'
 }
 
+@test "thousands of broken greetings, idle and vanishing peers: the subscriber lives, and stays small" {
+	t=$(topic)
+	sub_as s "$t" srv -b 127.0.0.1:7000 -X dialect=new
+	python3 - << 'END'
+import os, random, socket, ssl
+context = ssl.create_default_context()
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+address = ("127.0.0.1", 7000)
+idle = [context.wrap_socket(socket.create_connection(address)) for _ in range(100)]
+silent = [socket.create_connection(address) for _ in range(100)]
+out = ssl.MemoryBIO()
+try:
+    context.wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+except ssl.SSLWantReadError:
+    pass
+hello = out.read()
+random.seed(1)
+for i in range(2000):
+    b = bytearray(hello)
+    for _ in range(random.randint(0, 4)):
+        b[random.randrange(len(b))] = random.randrange(256)
+    if random.random() < 0.3:
+        b = b[:random.randint(1, len(b))]
+    c = socket.create_connection(address)
+    c.sendall(b)
+    if random.random() < 0.2:
+        c.settimeout(0.005)
+        try:
+            c.recv(4096)
+            c.sendall(os.urandom(50))
+        except OSError:
+            pass
+    c.close()
+END
+	pub_is 0 --tls-ca "$C/ca.crt" "$t" 'still here'
+	wait_for lines_in s.out 1
+	kb=$(awk '/^VmHWM/ { print $2 }' "/proc/${PID[s]}/status")
+	[ "$kb" -lt 40000 ] || [ "$MBUS_TEST_BUILD" != build ] || fail "$kb kB"
+	stop s
+	is "$status" 0
+}
+
+@test "new keys in the middle, and no renegotiation" {
+	t=$(topic)
+	sub_as s "$t" srv -b 127.0.0.1:7000 -X dialect=new
+	run bash -c '{ sleep 0.2; echo K; sleep 0.2; printf "GET / HTTP/1.1\r\nHost: x\r\n\r\n"; sleep 0.3; } |
+		openssl s_client -tls1_3 -connect 127.0.0.1:7000 2>&1'
+	has "$output" KEYUPDATE 'HTTP/1.1 405 Method Not Allowed'
+	run bash -c '{ sleep 0.2; echo R; sleep 0.3; } | openssl s_client -tls1_2 -connect 127.0.0.1:7000 2>&1'
+	has "$output" RENEGOTIATING 'no renegotiation'
+	pub_is 0 --tls-ca "$C/ca.crt" "$t" on
+}
+
 # ---- go-micro programs that set Secure ----
 
 # gm_pub LINE ARG...: go-micro's lookup is short for a busy machine, and says so
