@@ -16,7 +16,7 @@
 # Define V=1 to see the commands.
 # Define SANITIZE=address,undefined to build (and check) with sanitizers; such a
 # build lives in a build folder of its own.
-# Define BUILTIN="http mdns null" to link those backends into the binary, and
+# Define BUILTIN="http mdns file null" to link those backends into the binary, and
 # MODULES="null" to build those as shared objects that are loaded when chosen.
 # Define WITHOUT="null" to leave backends out.
 # Define CC, CFLAGS, LDFLAGS as usual.
@@ -28,7 +28,7 @@ CFLAGS = -O2 -g
 VERSION = 0.1.0
 
 # One word a backend; its sources are the lines below.
-BUILTIN = http mdns
+BUILTIN = http mdns file
 MODULES = null tls
 WITHOUT =
 
@@ -36,6 +36,7 @@ SRC_http = $(wildcard backends/http/*.c)
 SRC_null = backends/null.c
 SRC_tls = $(wildcard backends/tls/*.c)
 SRC_mdns = $(wildcard backends/registry/mdns*.c backends/proto/micro_*.c)
+SRC_file = $(wildcard backends/registry/file*.c)
 
 # Libraries: LIBS_x goes to the link of whatever backend x is part of.
 LIBS_mdns = -lz

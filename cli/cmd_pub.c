@@ -70,7 +70,7 @@ pub_tell(struct pub *p, uint64_t id, const struct error *err)
 		error_prefix(&told, "%s", buf_cstr(&place));
 	/* Backends that name the topic need not hear it from here again. */
 	else if (topic.n && strncmp(err->text, topic.p, topic.n < SAME ? topic.n : SAME) != 0)
-		error_prefix(&told, "%.*s", BYTES_FMT(topic));
+		error_prefix_bytes(&told, topic);
 	log_error("%s", told.text);
 	buf_release(&place);
 }

@@ -268,7 +268,7 @@ sub_subscribed(struct subscription *sub, const struct error *err, void *arg)
 
 	if (err) {
 		e = *err;
-		error_prefix(&e, "%.*s", BYTES_FMT(sub->topic));
+		error_prefix_bytes(&e, sub->topic);
 		sub_fail(s, &e);
 	} else if (++s->nlive == s->ntopics && !s->ending) {
 		sub_ready(s);

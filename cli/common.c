@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -274,6 +275,12 @@ stdout_write(const struct buf *b, struct error *err)
 
 		if (w < 0 && errno == EINTR)
 			continue;
+		if (w < 0 && errno == EAGAIN) {	/* somebody else made it non-blocking */
+			struct pollfd pfd = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+			poll(&pfd, 1, -1);
+			continue;
+		}
 		if (w < 0 && errno == EPIPE)
 			return 0;
 		if (w < 0)

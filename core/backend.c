@@ -158,12 +158,26 @@ module_ops(const struct module *m, const struct backend *table, const char *name
 
 /* ---- finding ---- */
 
+/* What go-micro's users may well ask for, and this version does not have. */
+static const char *const others[] = {
+	"activemq", "consul", "etcd", "eureka", "file", "gocloud", "googlepubsub", "gossip",
+	"grpc", "kafka", "kestrel", "kubernetes", "memory", "mqtt", "nacos", "nats", "nsq",
+	"proxy", "rabbitmq", "redis", "segmentio", "service", "snssqs", "sqs", "stan", "stomp",
+	"zookeeper", NULL
+};
+
 static void
 unknown_name(const struct backend *table, const char *what, const char *name, struct error *err)
 {
 	const char *near = NULL;
 	unsigned best = 3;
 
+	for (const char *const *o = others; *o; o++)
+		if (strcmp(*o, name) == 0) {
+			error_set(err, ERR_NOTFOUND, "this version of mbus has no %s %s (mbus --list "
+				"shows what it has)", name, what);
+			return;
+		}
 	for (const struct backend *row = table; row->name; row++) {
 		unsigned d = edit_distance(name, row->name);
 

@@ -84,6 +84,25 @@ error_prefix(struct error *err, const char *fmt, ...)
 }
 
 int
+error_prefix_bytes(struct error *err, struct bytes b)
+{
+	char text[PREFIX_MAX + 8];
+	size_t n = 0;
+
+	/* One more than is shown, so that error_prefix() sees that it is cut. */
+	for (size_t i = 0; i < b.n && n <= PREFIX_MAX; i++) {
+		if (b.p[i]) {
+			text[n++] = b.p[i];
+			continue;
+		}
+		memcpy(text + n, "\\x00", 4);
+		n += 4;
+	}
+	text[n] = '\0';
+	return error_prefix(err, "%s", text);
+}
+
+int
 error_exit_status(enum error_kind kind)
 {
 	return kinds[kind].status;

@@ -14,6 +14,8 @@
 
 #include <stdbool.h>
 
+#include "core/bytes.h"
+
 /* Each kind has one exit status (the table in error.c; cli.md 4). */
 enum error_kind {
 	ERR_NONE,
@@ -44,6 +46,9 @@ int error_sys(struct error *err, enum error_kind, const char *fmt, ...)
 /* Puts "<fmt>: " in front of the text that is there; returns -1. */
 int error_prefix(struct error *err, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* The same with bytes from outside (a topic), in which a NUL is shown as \x00. */
+int error_prefix_bytes(struct error *err, struct bytes);
 
 /* The process's exit status for a kind (0 for ERR_NONE). */
 int error_exit_status(enum error_kind);

@@ -12,7 +12,8 @@
 
 enum {
 	ACCEPT_BATCH = 64,		/* a turn, so that the others get theirs */
-	ACCEPT_RETRY_MS = 100		/* after running out of descriptors */
+	ACCEPT_RETRY_MS = 100,		/* after running out of descriptors */
+	RESOLVE_MS = 5000		/* where the user set no time-out */
 };
 
 struct listener {
@@ -107,15 +108,54 @@ listener_bind(const union sockaddr_any *a, socklen_t len, struct error *err)
 	return fd;
 }
 
+/* Looks up a name in a thread of the C library's, because a DNS server that does
+ * not answer would keep us for ten seconds and more. A look-up that is given up
+ * goes on by itself, so what it uses is left to it. */
+static int
+resolve_within(const char *name, const struct addrinfo *want, unsigned timeout_ms,
+	struct addrinfo **res)
+{
+	struct timespec bound = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
+	struct gaicb *job = xcalloc(1, sizeof *job), *const jobs[] = { job };
+	struct addrinfo *hints = xmalloc(sizeof *hints);
+	int code;
+
+	*hints = *want;
+	job->ar_name = xstrdup(name);
+	job->ar_service = "0";
+	job->ar_request = hints;
+	code = getaddrinfo_a(GAI_NOWAIT, (struct gaicb **)jobs, 1, NULL);
+	if (code == 0) {
+		while (gai_error(job) == EAI_INPROGRESS &&
+		    gai_suspend((const struct gaicb *const *)jobs, 1, &bound) == EAI_INTR)
+			continue;
+		code = gai_error(job);
+		if (code == EAI_INPROGRESS && gai_cancel(job) != EAI_CANCELED)
+			return EAI_AGAIN;
+	}
+	*res = job->ar_result;
+	free((char *)job->ar_name);
+	free(hints);
+	free(job);
+	return code;
+}
+
 /* host, perhaps a name, to an address without a port. */
 static int
-listener_resolve(struct bytes host, union sockaddr_any *a, socklen_t *len, struct error *err)
+listener_resolve(struct bytes host, unsigned timeout_ms, union sockaddr_any *a, socklen_t *len,
+	struct error *err)
 {
-	struct addrinfo want = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *res;
+	struct addrinfo want = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICHOST };
+	struct addrinfo *res = NULL;
 	char *name = xmemdup0(host.p, host.n);
 	int code;
 
 	code = getaddrinfo(host.n ? name : NULL, "0", &want, &res);
+	if (code == EAI_NONAME) {
+		want.ai_flags = AI_PASSIVE;
+		code = resolve_within(name, &want, timeout_ms ? timeout_ms : RESOLVE_MS, &res);
+	}
 	if (code == 0) {
 		memcpy(a, res->ai_addr, res->ai_addrlen);
 		*len = res->ai_addrlen;
@@ -156,7 +196,7 @@ set_port(union sockaddr_any *a, uint64_t port)
 }
 
 static int
-listener_open_tcp(const char *address, struct error *err)
+listener_open_tcp(const char *address, unsigned timeout_ms, struct error *err)
 {
 	struct bytes host, port;
 	union sockaddr_any a;
@@ -168,7 +208,7 @@ listener_open_tcp(const char *address, struct error *err)
 		return error_set(err, ERR_USAGE,
 			"%s: not an address to listen on (host:port, host:min-max, [v6]:port, :0)",
 			address);
-	if (listener_resolve(host, &a, &len, err) < 0)
+	if (listener_resolve(host, timeout_ms, &a, &len, err) < 0)
 		return -1;
 	for (uint64_t p = from; p <= to && fd < 0; p++) {
 		set_port(&a, p);
@@ -200,7 +240,8 @@ listener_open(struct loop *loop, const char *address, const struct stream_ops *o
 	struct listener *l = xcalloc(1, sizeof *l);
 	socklen_t len = sizeof l->bound;
 	bool local = strncmp(address, "unix:", 5) == 0;
-	int fd = local ? listener_open_unix(l, address, err) : listener_open_tcp(address, err);
+	int fd = local ? listener_open_unix(l, address, err) :
+		listener_open_tcp(address, limits ? limits->connect_timeout_ms : 0, err);
 
 	if (fd < 0) {
 		free(l);

@@ -97,7 +97,8 @@ struct listener;
 typedef void accept_fn(struct listener *, struct stream *, void *arg);
 
 /* address: "host:port", "host:min-max" (the first free one), ":0", "[::1]:0",
- * "unix:PATH". host may be a name; it is resolved here, once, blocking. */
+ * "unix:PATH". host may be a name; it is looked up here, once, blocking for up to
+ * limits->connect_timeout_ms (0: 5 s). */
 struct listener *listener_open(struct loop *, const char *address, const struct stream_ops *,
 	const struct stream_limits *, accept_fn *, void *arg, struct error *);
 void listener_close(struct listener *);

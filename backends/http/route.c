@@ -225,7 +225,7 @@ flight_fail(struct flight *fl, const struct error *err, bool unknown)
 {
 	if (!fl->failed) {
 		fl->error = *err;
-		error_prefix(&fl->error, "%.*s", BYTES_FMT(fl->route->topic));
+		error_prefix_bytes(&fl->error, fl->route->topic);
 		if (unknown) {
 			fl->error.kind = ERR_UNKNOWN;
 			strncat(fl->error.text, " (it may have arrived)",
@@ -505,7 +505,7 @@ route_publish(struct http_broker *hb, const struct publication *p, struct error 
 		route_make(hb, r);
 	if (!r->ngroups && loop_clock_ns() < r->none_until_ns) {
 		nobody(err);
-		return error_prefix(err, "%.*s", BYTES_FMT(p->topic));
+		return error_prefix_bytes(err, p->topic);
 	}
 	if (!r->ngroups && directory_look(hb, err) < 0)
 		return -1;

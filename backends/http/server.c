@@ -10,8 +10,6 @@
 #include "core/log.h"
 #include "core/net.h"
 
-enum { HANDSHAKE_MS = 10 * 1000 };
-
 /* ---- events ---- */
 
 static void
@@ -188,8 +186,10 @@ listen_address(const struct http_broker *hb, bool first, char *out, size_t size)
 int
 server_open(struct http_broker *hb, struct error *err)
 {
-	struct stream_limits limits = { .input_max = (size_t)hb->body_max + HTTP_HEAD_MAX,
-		.connect_timeout_ms = HANDSHAKE_MS };
+	struct stream_limits limits = {
+		.input_max = (size_t)hb->body_max + HTTP_HEAD_MAX,
+		.connect_timeout_ms = hb->b.opts.connect_timeout_ms,
+	};
 	bool first = true;
 
 	for (unsigned i = 0; i < DIALECTS; i++) {

@@ -11,7 +11,7 @@
 # The whole process counts, so mbus's look into the registry and its start are in
 # its figure; there are enough events to make that little.
 
-all_rows=(H1 H2 H3 H4 H5 H6 H6b mem T1 T6 T)
+all_rows=(H1 H2 H3 H4 H5 H6 H6b mem T1 T4 T6 T)
 
 topic=bench.h
 port_sub=7001 port_mhd=7002
@@ -230,6 +230,19 @@ row_T1() {
 	have "$mbus" || return
 	compare true_wall version_wall || return
 	report T1 'mbus --version, time' '/bin/true' s '<= 2.0' '<= 1.2'
+}
+
+# Both post to the same subscriber; curl is told where it is.
+shot_curl() {
+	median_wall 40 curl -s -o /dev/null --noproxy '*' -H 'Content-Type: application/json' -d @"$http" "$url"
+}
+shot_file() { median_wall 40 "$mbus" pub --registry file --registry-address "$tmp/registry" "$topic" "$text"; }
+row_T4() {
+	have curl || return
+	MICRO_REGISTRY=file MICRO_REGISTRY_ADDRESS=$tmp/registry sub_runs || return
+	compare shot_curl shot_file || return
+	report T4 'one event, http, node known from a file, time' 'curl -d @body, same subscriber' \
+		s '<= 0.5' '<= 0.25'
 }
 
 # A subscriber of each topic, so that what each publisher delivered is known.

@@ -162,11 +162,12 @@ TEST(timers_in_order)
 	struct part *p[5];
 	static const char *const names[] = { "a", "b", "c", "d", "e" };
 	static const unsigned ms[] = { 20, 5, 30, 10, 15 };
+	uint64_t now = loop_clock_ns();
 
 	for (int i = 0; i < 5; i++) {
 		p[i] = part_new(l, names[i]);
 		loop_timer_set(l, &p[i]->timer, 1);
-		loop_timer_set(l, &p[i]->timer, ms[i]);	/* moved */
+		loop_timer_set_at(l, &p[i]->timer, now + ms[i] * 1000000ull);	/* moved */
 	}
 	check(loop_timer_is_set(&p[0]->timer));
 	run_for(l, 50);
