@@ -20,7 +20,7 @@
 #include "cli/opt.h"
 #include "core/broker.h"
 #include "core/log.h"
-#include "core/registry.h"
+#include "core/tls.h"
 
 struct command {
 	const char *name;
@@ -54,6 +54,7 @@ struct common_args {
 	const char *registry, *registry_address;
 	uint64_t register_ttl_ms, register_interval_ms;
 	uint64_t connect_timeout_ms;
+	struct tls_options tls;
 	struct opt_list xopts;		/* "name=value", as given */
 	int color;			/* enum color; ask common_color() */
 	int log_level;			/* enum log_level; main has set the global one */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `mbus --list`: every broker and registry by name, whether it can be used here
+ * `mbus --list`: every broker and registry (and TLS) by name, whether it can be used here
  * and if not why, and what it can do. It loads each module, so that what it
  * says was tried and not guessed. Also what `-X list` prints.
  */
@@ -28,6 +28,7 @@ static const struct {
 	{ BROKER_BINARY_HEADER, "binary-header", "binary headers" },
 	{ BROKER_BINARY_TOPIC, "binary-topic", "binary topics" },
 	{ BROKER_NO_NETWORK, "no-network", "no network" },
+	{ BROKER_TLS, "tls", "TLS" },
 };
 
 /* One backend, as far as both lists need it. */
@@ -77,6 +78,15 @@ look_up_registry(const struct backend *row)
 		f.address = ops->default_address;
 		f.options = ops->options;
 	}
+	return f;
+}
+
+static struct found
+look_up_layer(const struct backend *row)
+{
+	struct found f = { .what = "layer", .row = row };
+
+	f.usable = backend_find(tls_table, "layer", row->name, &f.why) != NULL;
 	return f;
 }
 
@@ -198,6 +208,12 @@ list_backends(struct buf *out, bool json)
 		buf_add_str(out, "\nRegistries (--registry):\n");
 	for (const struct backend *row = registry_table; row->name; row++) {
 		f = look_up_registry(row);
+		add(out, &f);
+	}
+	if (!json)
+		buf_add_str(out, "\nUnder them (--tls):\n");
+	for (const struct backend *row = tls_table; row->name; row++) {
+		f = look_up_layer(row);
 		add(out, &f);
 	}
 }

@@ -103,13 +103,18 @@ static void
 sub_ack(struct sub *s)
 {
 	unsigned n = 0;
+	uint64_t last = s->acked;
 
 	while (n < s->nmarks && s->marks[n].position <= s->out.written)
-		n++;
-	if (!n)
+		last = s->marks[n++].event;
+	/* When the reader makes room again, all leaves that has come meanwhile, also
+	 * behind the last mark. */
+	if (!output_pending(&s->out) && !s->out.over)
+		last = s->last;
+	if (last == s->acked)
 		return;
-	broker_ack(s->broker, s->acked + 1, s->marks[n - 1].event, true);
-	s->acked = s->marks[n - 1].event;
+	broker_ack(s->broker, s->acked + 1, last, true);
+	s->acked = last;
 	s->nmarks -= n;
 	memmove(s->marks, s->marks + n, s->nmarks * sizeof *s->marks);
 }

@@ -36,6 +36,32 @@ const struct opt common_opts[] = {
 	{ "", 'X', OPT_LIST(C, xopts), .arg = "NAME=VALUE", .complete = "xopt",
 		.help = "an option of the broker or, as REGISTRY.NAME=VALUE, of the registry; "
 			"-X list shows them" },
+	{ "tls", 0, OPT_FLAG(C, tls.on), .group = "TLS",
+		.help = "use TLS; over http sub listens with it, and pub speaks to no "
+			"subscriber without it" },
+	{ "tls-ca", 0, OPT_STR(C, tls.ca), .arg = "FILE", .complete = "file",
+		.help = "trust who is certified by these (default: the system's); sub then wants "
+			"certificates of its clients" },
+	{ "tls-cert", 0, OPT_STR(C, tls.cert), .arg = "FILE", .complete = "file",
+		.help = "our certificate, with the chain behind it" },
+	{ "tls-key", 0, OPT_STR(C, tls.key), .arg = "FILE", .complete = "file",
+		.help = "its private key (default: in the file of --tls-cert)" },
+	{ "tls-sni", 0, OPT_STR(C, tls.sni), .arg = "NAME",
+		.help = "ask for NAME and check the certificate for it, not for the host" },
+	{ "tls-insecure", 0, OPT_FLAG(C, tls.insecure),
+		.help = "do not look at the peer's certificate: anybody can be the peer" },
+	/* As others call them. */
+	{ "cafile", 0, OPT_STR(C, tls.ca), .arg = "FILE", .flags = OPT_HIDDEN, .help = "--tls-ca" },
+	{ "cacert", 0, OPT_STR(C, tls.ca), .arg = "FILE", .flags = OPT_HIDDEN, .help = "--tls-ca" },
+	{ "tlsca", 0, OPT_STR(C, tls.ca), .arg = "FILE", .flags = OPT_HIDDEN, .help = "--tls-ca" },
+	{ "cert", 0, OPT_STR(C, tls.cert), .arg = "FILE", .flags = OPT_HIDDEN,
+		.help = "--tls-cert" },
+	{ "tlscert", 0, OPT_STR(C, tls.cert), .arg = "FILE", .flags = OPT_HIDDEN,
+		.help = "--tls-cert" },
+	{ "tlskey", 0, OPT_STR(C, tls.key), .arg = "FILE", .flags = OPT_HIDDEN,
+		.help = "--tls-key" },
+	{ "insecure", 0, OPT_FLAG(C, tls.insecure), .flags = OPT_HIDDEN,
+		.help = "--tls-insecure" },
 	{ "quiet", 'q', OPT_SET(C, log_level, LOG_QUIET), .group = "Messages and help",
 		.help = "nothing on stderr: the exit status says it all" },
 	{ "verbose", 'v', OPT_SET(C, log_level, LOG_VERBOSE),
@@ -57,6 +83,25 @@ common_defaults(struct common_args *c, struct error *err)
 	return opt_defaults(common_opts, c, err);
 }
 
+static bool
+tls_given(const struct tls_options *t)
+{
+	return t->on || t->insecure || t->ca || t->cert || t->key || t->sni;
+}
+
+static int
+check_tls(const struct tls_options *t, struct error *err)
+{
+	if (t->key && !t->cert)
+		return error_set(err, ERR_USAGE, "--tls-key goes with --tls-cert");
+	if (t->insecure && t->ca)
+		return error_set(err, ERR_USAGE, "--tls-ca says whom to trust, --tls-insecure that "
+			"anybody is trusted: one of them");
+	if (t->sni && (!*t->sni || strlen(t->sni) > 253))
+		return error_set(err, ERR_USAGE, "--tls-sni: a host's name or address");
+	return 0;
+}
+
 int
 common_resolve(struct common_args *c, struct error *err)
 {
@@ -76,7 +121,7 @@ common_resolve(struct common_args *c, struct error *err)
 		c->xpairs[c->nxpairs].name = xmemdup0(x, (size_t)(eq - x));
 		c->xpairs[c->nxpairs++].value = eq + 1;
 	}
-	return 0;
+	return check_tls(&c->tls, err);
 }
 
 void
@@ -109,6 +154,11 @@ common_registry(const struct common_args *c, struct loop *loop, struct error *er
 {
 	size_t n = strlen(c->registry);
 
+	if (tls_given(&c->tls)) {
+		error_set(err, ERR_NOTFOUND, "the %.60s registry has no TLS", c->registry);
+		return NULL;
+	}
+
 	for (size_t i = 0; i < c->nxpairs; i++) {
 		const char *name = c->xpairs[i].name;
 
@@ -133,6 +183,7 @@ common_open(const struct common_args *c, struct loop *loop, struct broker_option
 	opts->address = c->address;
 	opts->xopts = c->xpairs;
 	opts->nxopts = c->nxpairs;
+	opts->tls = tls_given(&c->tls) ? &c->tls : NULL;
 	opts->connect_timeout_ms = c->connect_timeout_ms > UINT32_MAX ? UINT32_MAX :
 		(unsigned)c->connect_timeout_ms;
 	opts->registry = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tables of brokers and registries (from backends.def and the Makefile's
+ * The tables of brokers, registries and TLS (from backends.def and the Makefile's
  * word on what was built), and the loader of modules.
  *
  * A module is looked for beside the binary: modules/NAME.so in the build tree,
@@ -17,32 +17,50 @@
 #include "config.h"
 #include "core/log.h"
 #include "core/nearest.h"
-#include "core/registry.h"
+#include "core/tls.h"
 
 /* Weak: NULL where the Makefile left that backend out of the binary. */
 #define BROKER(n, summary, package) \
 	extern const struct broker_ops n##_broker_ops __attribute__((weak));
 #define REGISTRY(n, summary, package) \
 	extern const struct registry_ops n##_registry_ops __attribute__((weak));
+#define LAYER(n, summary, package) \
+	extern const struct tls_ops n##_layer_ops __attribute__((weak));
 #include "core/backends.def"
 #undef BROKER
 #undef REGISTRY
+#undef LAYER
 
 const struct backend broker_table[] = {
 #define BROKER(n, summary, package) { #n, summary, package, &n##_broker_ops },
 #define REGISTRY(n, summary, package)
+#define LAYER(n, summary, package)
 #include "core/backends.def"
 #undef BROKER
 #undef REGISTRY
+#undef LAYER
 	{ NULL, NULL, NULL, NULL }
 };
 
 const struct backend registry_table[] = {
 #define BROKER(n, summary, package)
 #define REGISTRY(n, summary, package) { #n, summary, package, &n##_registry_ops },
+#define LAYER(n, summary, package)
 #include "core/backends.def"
 #undef BROKER
 #undef REGISTRY
+#undef LAYER
+	{ NULL, NULL, NULL, NULL }
+};
+
+const struct backend tls_table[] = {
+#define BROKER(n, summary, package)
+#define REGISTRY(n, summary, package)
+#define LAYER(n, summary, package) { #n, summary, package, &n##_layer_ops },
+#include "core/backends.def"
+#undef BROKER
+#undef REGISTRY
+#undef LAYER
 	{ NULL, NULL, NULL, NULL }
 };
 
@@ -119,7 +137,7 @@ module_load(const struct backend *row, const char *what, struct error *err)
 	return m;
 }
 
-/* A module brings brokers, registries or both; the row's table says which of
+/* A module brings brokers, registries or TLS; the row's table says which of
  * them is wanted. */
 static const void *
 module_ops(const struct module *m, const struct backend *table, const char *name)
@@ -128,6 +146,8 @@ module_ops(const struct module *m, const struct backend *table, const char *name
 		for (const struct broker_ops *const *o = m->brokers; o && *o; o++)
 			if (strcmp((*o)->name, name) == 0)
 				return *o;
+	} else if (table == tls_table) {
+		return m->tls;
 	} else {
 		for (const struct registry_ops *const *o = m->registries; o && *o; o++)
 			if (strcmp((*o)->name, name) == 0)

@@ -63,6 +63,10 @@ broker_new(const char *name, struct loop *loop, const struct broker_options *opt
 
 	if (!ops || check_xopts(ops, opts, err) < 0)
 		return NULL;
+	if (opts->tls && !(ops->caps & BROKER_TLS)) {
+		error_set(err, ERR_NOTFOUND, "the %s broker has no TLS", ops->name);
+		return NULL;
+	}
 	b = xcalloc(1, ops->size);
 	b->ops = ops;
 	b->loop = loop;

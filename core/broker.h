@@ -76,7 +76,8 @@ enum broker_caps {
 	BROKER_REPEAT_HEADER = 1 << 7,	/* a header name may come twice */
 	BROKER_BINARY_HEADER = 1 << 8,	/* names and values need not be UTF-8 */
 	BROKER_BINARY_TOPIC = 1 << 9,	/* nor the topic */
-	BROKER_NO_NETWORK = 1 << 10	/* has no server and no peers */
+	BROKER_NO_NETWORK = 1 << 10,	/* has no server and no peers */
+	BROKER_TLS = 1 << 11		/* heeds opts.tls */
 };
 
 /* One -X option: name without the broker's prefix. */
@@ -123,6 +124,8 @@ struct broker_options {
 	struct registry *registry;	/* set where ops->caps has BROKER_REGISTRY */
 	const struct broker_xopt *xopts;
 	size_t nxopts;
+	const struct tls_options *tls;	/* core/tls.h; NULL: none were given. A backend
+					 * without BROKER_TLS never sees them */
 	unsigned connect_timeout_ms;
 	unsigned timeout_ms;		/* each event: from publish to its outcome.
 					 * The backend keeps it: 0 means for ever */
@@ -317,27 +320,30 @@ extern const struct backend broker_table[];	/* ends with name NULL */
 enum backend_state backend_state(const struct backend *);
 
 /* What a module exports under the name mbus_module. */
-#define MODULE_ABI 1
+#define MODULE_ABI 2
 struct module {
 	unsigned abi;			/* MODULE_ABI */
 	size_t broker_size;		/* sizeof(struct broker_ops) it was built with */
 	const struct broker_ops *const *brokers;	/* end with NULL; may be NULL */
 	const struct registry_ops *const *registries;	/* likewise */
+	const struct tls_ops *tls;	/* may be NULL (core/tls.h) */
 };
 
 /* At the end of a backend's file: exports it when it is built as a module. */
 #ifdef MBUS_MODULE
-#define MODULE_EXPORT(brokers, registries) \
+#define MODULE_EXPORT(brokers, registries, tls) \
 	__attribute__((visibility("default"))) extern const struct module mbus_module; \
 	const struct module mbus_module = { MODULE_ABI, sizeof(struct broker_ops), \
-		brokers, registries }
+		brokers, registries, tls }
 #define MODULE_BROKER(ops) \
-	MODULE_EXPORT(((const struct broker_ops *const[]){ &(ops), NULL }), NULL)
+	MODULE_EXPORT(((const struct broker_ops *const[]){ &(ops), NULL }), NULL, NULL)
 #define MODULE_REGISTRY(ops) \
-	MODULE_EXPORT(NULL, ((const struct registry_ops *const[]){ &(ops), NULL }))
+	MODULE_EXPORT(NULL, ((const struct registry_ops *const[]){ &(ops), NULL }), NULL)
+#define MODULE_TLS(ops) MODULE_EXPORT(NULL, NULL, &(ops))
 #else
 #define MODULE_BROKER(ops) _Static_assert(sizeof(ops) > 0, "")
 #define MODULE_REGISTRY(ops) _Static_assert(sizeof(ops) > 0, "")
+#define MODULE_TLS(ops) _Static_assert(sizeof(ops) > 0, "")
 #endif
 
 /* Finds name in a table (broker_table, registry_table), loads its module if it

@@ -44,7 +44,19 @@ plain_close(struct stream *s)
 	close(s->watch.fd);
 }
 
-const struct transport transport_plain = { plain_read, plain_write, plain_close };
+static bool
+plain_shutdown(struct stream *s)
+{
+	shutdown(s->watch.fd, SHUT_WR);
+	return true;
+}
+
+const struct transport transport_plain = {
+	.read = plain_read,
+	.write = plain_write,
+	.close = plain_close,
+	.shutdown = plain_shutdown,
+};
 
 /* ---- state ---- */
 
@@ -56,11 +68,13 @@ stream_watch(struct stream *s)
 	if (!s->watch.added)
 		return;
 	if (s->open && !s->paused && !s->eof)
-		want |= LOOP_READ;
-	if (s->connecting || buf_len(&s->out))
-		want |= LOOP_WRITE;
+		want |= s->read_wants;
+	if (s->connecting || buf_len(&s->out) || s->shut_again)
+		want |= s->write_wants;
 	if (s->broken)
 		want &= ~(unsigned)LOOP_WRITE;
+	if (s->shaking && !s->connecting)
+		want = s->read_wants;
 	loop_fd_set(s->loop, &s->watch, want);
 }
 
@@ -77,6 +91,7 @@ stream_ended(struct stream *s, const struct error *err)
 	s->open = s->connecting = false;
 	loop_fd_del(s->loop, &s->watch);
 	loop_timer_clear(s->loop, &s->timer);
+	loop_timer_clear(s->loop, &s->again);
 	s->ops->on_closed(s, err);
 }
 
@@ -85,7 +100,10 @@ stream_failed(struct stream *s, const char *doing)
 {
 	struct error err;
 
-	error_sys(&err, ERR_CONNECT, "%s: %s", s->peer, doing);
+	if (s->told)
+		err = s->error;
+	else
+		error_sys(&err, ERR_CONNECT, "%s: %s", s->peer, doing);
 	stream_ended(s, &err);
 }
 
@@ -166,6 +184,7 @@ stream_read(struct stream *s)
 {
 	size_t room = s->read_size, kept = buf_len(&s->in);
 	bool share = kept <= CARRY_MAX;
+	unsigned wanted = s->read_wants;
 	ssize_t n;
 
 	if (!shared)
@@ -183,6 +202,8 @@ stream_read(struct stream *s)
 			buf_added(&s->in, (size_t)n);
 			stream_give(s);
 		}
+		if (!s->dead && s->open && !s->eof && s->more)
+			loop_timer_set_at(s->loop, &s->again, s->active_ns);
 	} else if (n == 0 && s->broken) {
 		stream_ended(s, &s->error);
 	} else if (n == 0) {
@@ -191,7 +212,20 @@ stream_read(struct stream *s)
 		s->ops->on_closed(s, NULL);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		stream_failed(s, s->broken ? "connection lost" : "cannot read");
+		return;
 	}
+	if (s->read_wants != wanted && !s->dead)
+		stream_watch(s);
+}
+
+/* What the transport holds is no reason for epoll to wake us. */
+static void
+stream_again(struct loop_timer *t)
+{
+	struct stream *s = t->arg;
+
+	if (s->open && !s->paused && !s->eof)
+		stream_read(s);
 }
 
 static void
@@ -207,7 +241,8 @@ stream_write(struct stream *s)
 				break;
 			/* What the peer said before it went may still be in our
 			 * input; reading on finds that, and then the end. */
-			error_sys(&s->error, ERR_CONNECT, "%s: cannot write", s->peer);
+			if (!s->told)
+				error_sys(&s->error, ERR_CONNECT, "%s: cannot write", s->peer);
 			s->broken = true;
 			break;
 		}
@@ -223,13 +258,49 @@ stream_write(struct stream *s)
 		if (s->out.cap > KEEP_MAX)
 			buf_release(&s->out);
 		if (s->shut && s->open && !s->shut_done) {
-			s->shut_done = true;
-			shutdown(s->watch.fd, SHUT_WR);
+			s->shut_done = s->broken || s->transport->shutdown(s);
+			s->shut_again = !s->shut_done;
 		}
 	}
 	stream_watch(s);
 	if (s->broken && s->eof)	/* no read will find it */
 		loop_defer(s->loop, &s->resume);
+}
+
+static void
+stream_begin(struct stream *s)
+{
+	s->open = true;
+	stream_touch(s);
+	loop_timer_clear(s->loop, &s->timer);
+	if (s->limits.idle_timeout_ms)
+		loop_timer_set(s->loop, &s->timer, s->limits.idle_timeout_ms);
+	stream_watch(s);
+	if (buf_len(&s->out) || s->shut)
+		stream_kick(s);
+	if (s->ops->on_open)
+		s->ops->on_open(s);
+}
+
+static void
+stream_shake(struct stream *s)
+{
+	struct error err;
+	int wants = s->transport->handshake(s, &err);
+
+	if (wants < 0) {
+		stream_ended(s, &err);
+	} else if (wants > 0) {
+		s->read_wants = (unsigned char)wants;
+		stream_watch(s);
+	} else {
+		s->shaking = false;
+		s->read_wants = LOOP_READ;
+		/* The peer's first bytes may have come with the end of it. */
+		s->more = true;
+		loop_timer_set_at(s->loop, &s->again, 0);
+		stream_begin(s);
+	}
 }
 
 static void
@@ -245,16 +316,10 @@ stream_opened(struct stream *s)
 		return;
 	}
 	s->connecting = false;
-	s->open = true;
-	stream_touch(s);
-	loop_timer_clear(s->loop, &s->timer);
-	if (s->limits.idle_timeout_ms)
-		loop_timer_set(s->loop, &s->timer, s->limits.idle_timeout_ms);
-	stream_watch(s);
-	if (buf_len(&s->out))
-		stream_kick(s);
-	if (s->ops->on_open)
-		s->ops->on_open(s);
+	if (s->shaking)
+		stream_shake(s);
+	else
+		stream_begin(s);
 }
 
 static void
@@ -267,14 +332,18 @@ stream_ready(struct loop_fd *w, unsigned ready)
 			stream_opened(s);
 		return;
 	}
-	if (ready & LOOP_WRITE) {
+	if (s->shaking) {
+		stream_shake(s);
+		return;
+	}
+	if (ready & s->write_wants) {
 		stream_write(s);
 		if (s->drained && s->ops->on_drained) {
 			s->drained = false;
 			s->ops->on_drained(s);
 		}
 	}
-	if (s->dead || !s->open || !(ready & LOOP_READ))
+	if (s->dead || !s->open || !(ready & s->read_wants))
 		return;
 	if (s->eof) {
 		errno = EPIPE;
@@ -297,8 +366,9 @@ stream_timeout(struct loop_timer *t)
 	struct error err;
 	uint64_t idle_ms;
 
-	if (s->connecting) {
-		error_set(&err, ERR_CONNECT, "%s: no answer to connecting within %u ms", s->peer,
+	if (s->connecting || s->shaking) {
+		error_set(&err, ERR_CONNECT, "%s: no answer to %s within %u ms", s->peer,
+			s->connecting ? "connecting" : "the TLS handshake",
 			s->limits.connect_timeout_ms);
 		stream_ended(s, &err);
 		return;
@@ -344,6 +414,8 @@ stream_resume_task(struct loop_task *t)
 		return;
 	}
 	stream_watch(s);
+	if (s->more)
+		loop_timer_set_at(s->loop, &s->again, 0);
 }
 
 static void
@@ -373,15 +445,33 @@ stream_make(struct loop *loop, int fd, const struct stream_ops *ops,
 	if (!s->limits.input_max)
 		s->limits.input_max = INPUT_MAX;
 	s->read_size = READ_FIRST;
+	s->read_wants = LOOP_READ;
+	s->write_wants = LOOP_WRITE;
 	s->watch.fd = fd;
 	s->watch.fn = stream_ready;
 	s->watch.arg = s;
 	s->timer.fn = stream_timeout;
+	s->again.fn = stream_again;
 	s->flush.fn = stream_flush_task;
 	s->resume.fn = stream_resume_task;
 	s->free.fn = stream_free_task;
-	s->timer.arg = s->flush.arg = s->resume.arg = s->free.arg = s;
+	s->timer.arg = s->again.arg = s->flush.arg = s->resume.arg = s->free.arg = s;
 	return s;
+}
+
+void
+stream_set_transport(struct stream *s, const struct transport *t, void *state)
+{
+	s->transport = t;
+	s->state = state;
+	s->shaking = t->handshake != NULL;
+	if (s->open && s->shaking) {		/* accepted: not open yet after all */
+		s->open = false;
+		loop_timer_clear(s->loop, &s->timer);
+		if (s->limits.connect_timeout_ms)
+			loop_timer_set(s->loop, &s->timer, s->limits.connect_timeout_ms);
+		stream_watch(s);
+	}
 }
 
 int
@@ -470,6 +560,7 @@ stream_close(struct stream *s)
 	s->open = false;
 	loop_fd_del(s->loop, &s->watch);
 	loop_timer_clear(s->loop, &s->timer);
+	loop_timer_clear(s->loop, &s->again);
 	loop_task_cancel(&s->flush);
 	loop_task_cancel(&s->resume);
 	s->transport->close(s);
@@ -555,6 +646,12 @@ stream_trim(struct stream *s)
 {
 	if (!buf_len(&s->out))
 		buf_release(&s->out);
+}
+
+bool
+stream_is_shaking(const struct stream *s)
+{
+	return s->shaking;
 }
 
 void

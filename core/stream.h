@@ -3,7 +3,7 @@
  * A byte stream over a loop: TCP or Unix socket, client or accepted side. Every
  * wire codec of ours sits on it, so that time-outs, limits, errors and fault
  * behaviour are written once. What moves the bytes is a struct transport: the
- * plain one is here; TLS will be another.
+ * plain one is here, TLS is another (core/tls.h).
  *
  * Input arrives in one linear buffer and is parsed in place: on_data gets all
  * that is there and returns how much it took; the rest comes again with more
@@ -29,7 +29,8 @@
 struct stream;
 
 struct stream_ops {
-	/* Connected (client side only). MAY be NULL. */
+	/* Connected, and the transport's handshake is over (of an accepted stream:
+	 * only where there is a handshake). MAY be NULL. */
 	void (*on_open)(struct stream *);
 	/* n bytes at p, in the stream's buffer, writable for in-place decoding.
 	 * Returns how many were taken, 0...n. MUST. */
@@ -45,16 +46,23 @@ struct stream_ops {
 };
 
 /* A way of moving bytes. read and write are like read(2) and write(2) on a
- * non-blocking descriptor. */
+ * non-blocking descriptor; what else they may leave in the stream is said in
+ * stream_impl.h. */
 struct transport {
 	ssize_t (*read)(struct stream *, void *, size_t);
 	ssize_t (*write)(struct stream *, const void *, size_t);
 	void (*close)(struct stream *);
+	/* No more output: tells the peer. false: to be called again when the
+	 * descriptor can be written. */
+	bool (*shutdown)(struct stream *);
+	/* Before the first byte of the user's. 0: it is over; LOOP_READ or
+	 * LOOP_WRITE: to be called again then; -1: err says why not. NULL: none. */
+	int (*handshake)(struct stream *, struct error *);
 };
 
 struct stream_limits {
 	size_t input_max;		/* unparsed input kept; beyond: on_closed (0: 16 MiB) */
-	unsigned connect_timeout_ms;	/* 0: none */
+	unsigned connect_timeout_ms;	/* the handshake included; 0: none */
 	unsigned idle_timeout_ms;	/* nothing read nor written for so long; 0: none */
 };
 
@@ -82,6 +90,8 @@ bool stream_is_open(const struct stream *);
 size_t stream_memory(const struct stream *);
 uint64_t stream_written(const struct stream *);
 void stream_trim(struct stream *);
+/* The transport's handshake is not over, or was what failed. */
+bool stream_is_shaking(const struct stream *);
 /* No more output: a FIN after what is in stream_out() has left. */
 void stream_shutdown(struct stream *);
 

@@ -14,19 +14,26 @@ struct stream {
 	struct stream_limits limits;
 	struct loop_fd watch;
 	struct loop_timer timer;	/* connecting, then idleness */
+	struct loop_timer again;	/* reads what epoll cannot know of */
 	struct loop_task flush, resume, free;
 	struct buf in, out;		/* in: only what on_data left */
 	size_t read_size;
 	uint64_t written;
 	uint64_t active_ns;		/* when something was last read or written */
 	struct error error;		/* why it is broken */
-	bool connecting, open, paused;
+	bool connecting, shaking, open, paused;
 	bool eof;			/* the peer sends no more */
 	bool waiting;			/* the kernel did not take all output */
 	bool drained;			/* ... and now it has */
 	bool broken;			/* writing failed; reading finds the end */
-	bool shut, shut_done;
+	bool shut, shut_again, shut_done;
 	bool dead;			/* the user closed it */
+	/* For the transport to set. What its last read and write, or its handshake,
+	 * wait for: LOOP_READ or LOOP_WRITE ... */
+	unsigned char read_wants, write_wants;
+	bool more;			/* ... that there is more it can read without waiting ... */
+	bool told;			/* ... and why it failed, in `error`. */
+	void *state;			/* its own */
 	char peer[NET_TEXT_MAX + 64];
 };
 
@@ -35,6 +42,9 @@ extern const struct transport transport_plain;
 /* A stream over a descriptor, which it owns from then on; not yet watched. */
 struct stream *stream_make(struct loop *, int fd, const struct stream_ops *,
 	const struct stream_limits *, void *arg);
+/* Another transport than the plain one, before the first turn of the loop; begins
+ * with its handshake. */
+void stream_set_transport(struct stream *, const struct transport *, void *state);
 /* For an accepted one: open at once. */
 int stream_accepted(struct stream *, struct error *);
 /* No delays, keep-alive. */

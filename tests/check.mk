@@ -8,7 +8,7 @@
 # (default: .cache here, 1.9 GB).
 
 # Debian packages for the tests, besides those of the build.
-CHECK_DEPS = bats clang libclang-rt-14-dev mandoc shellcheck iproute2 ca-certificates python3-venv
+CHECK_DEPS = bats clang libclang-rt-14-dev mandoc shellcheck iproute2 ca-certificates python3-venv openssl
 LONG_DEPS = valgrind
 build_deps = $(DEPS) $(sort $(foreach b,$(in) $(mod),$(DEPS_$(b))))
 
@@ -71,6 +71,8 @@ go-demo:
 $(B)/test/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/test.o $(obj_test)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(libs)
+# It loads the module of this build.
+$(B)/test/test_tls: | $(if $(filter tls,$(mod)),$(B)/modules/tls.so)
 $(B)/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(obj_test)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(libs)

@@ -162,7 +162,9 @@ add_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 	struct peer **at = find_peer(hb, dialect, s, n), *p = *at;
 	size_t size;
 
-	if (p && bytes_eq(bytes_str(p->address), n->address))
+	bool secure = bytes_eq(node_meta(n, "secure"), BYTES("true"));
+
+	if (p && bytes_eq(bytes_str(p->address), n->address) && p->secure == secure)
 		return;
 	if (p)
 		take_off(hb, at);	/* the same node at another address */
@@ -175,7 +177,7 @@ add_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 	p->refs = 1;
 	p->serial = ++hb->dir.serials;
 	p->dialect = (unsigned char)dialect;
-	p->secure = bytes_eq(node_meta(n, "secure"), BYTES("true"));
+	p->secure = secure;
 	p->id = xmemdup0(n->id.p, n->id.n);
 	p->id_len = n->id.n;
 	p->address = xmemdup0(n->address.p, n->address.n);

@@ -35,6 +35,7 @@ struct endpoint {
 	struct http_broker *hb;
 	char *address;
 	unsigned dialect;
+	bool secure;			/* over TLS */
 	unsigned users;			/* peers that point here */
 	struct stream *stream;
 	struct request *ring;
@@ -122,7 +123,9 @@ endpoint_fail_all(struct endpoint *e, const struct error *err)
 	e->down = why;
 	e->down_until_ns = loop_clock_ns() + DOWN_MS * 1000000ull;
 	for (uint64_t i = 0; i < n; i++) {
-		bool left = head + i < sent && !all[i].skipped;
+		/* Over TLS a node breaks off before it reads anything. */
+		bool left = head + i < sent && !all[i].skipped && why.kind != ERR_AUTH &&
+			why.kind != ERR_NOTFOUND;
 
 		route_result(e->hb, &all[i], &why, left || all[i].lost);
 	}
@@ -152,7 +155,7 @@ endpoint_lost_twice(struct endpoint *e, size_t *n)
 static void
 endpoint_lost(struct endpoint *e, const struct error *err)
 {
-	bool lives = e->proven, answered_all = e->no_more;
+	bool lives = e->proven && err->kind != ERR_AUTH, answered_all = e->no_more;
 	struct request *twice = NULL;
 	size_t n = 0;
 
@@ -185,13 +188,15 @@ endpoint_fail_task(struct loop_task *t)
 	endpoint_idle(e);
 }
 
+static const char wants_tls[] = "speaks TLS, and its node does not say so";
+
 /* The node speaks something else than HTTP, or lies: nothing it says counts. */
 static void
 endpoint_broken(struct endpoint *e, const char *why)
 {
 	struct error err;
 
-	error_set(&err, ERR_CONNECT, "%s: %s", e->address, why);
+	error_set(&err, why == wants_tls ? ERR_NOTFOUND : ERR_CONNECT, "%s: %s", e->address, why);
 	endpoint_hang_up(e);
 	/* Some servers say good-bye to an idle connection in words (408). */
 	if (e->head < e->tail)
@@ -252,6 +257,10 @@ endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 {
 	struct http_head h;
 
+	if (!e->secure && !e->proven && secure_wanted(p, n)) {
+		*why = wants_tls;
+		return 0;
+	}
 	if (!http_head_ripe(&e->drip, p, n) || http_response_parse(&h, p, n, why) != HTTP_OK)
 		return 0;
 	e->drip = (struct http_drip){ 0 };
@@ -495,6 +504,8 @@ endpoint_connect(struct endpoint *e, struct error *err)
 	};
 
 	e->stream = stream_connect(e->hb->loop, e->address, &endpoint_ops, &limits, e, err);
+	if (e->stream && e->secure && secure_connect(e->hb, e->stream, e->address, err) < 0)
+		endpoint_hang_up(e);
 	return e->stream ? 0 : -1;
 }
 
@@ -519,17 +530,19 @@ endpoint_send(struct http_broker *hb, struct endpoint *e, const struct request *
 /* ---- the set of them ---- */
 
 struct endpoint *
-endpoint_get(struct http_broker *hb, const char *address, unsigned dialect)
+endpoint_get(struct http_broker *hb, const struct peer *p)
 {
 	struct endpoint *e = hb->endpoints;
 
-	while (e && (e->dialect != dialect || strcmp(e->address, address) != 0))
+	while (e && (e->dialect != p->dialect || e->secure != p->secure ||
+	    strcmp(e->address, p->address) != 0))
 		e = e->next;
 	if (!e) {
 		e = xcalloc(1, sizeof *e);
 		e->hb = hb;
-		e->address = xstrdup(address);
-		e->dialect = dialect;
+		e->address = xstrdup(p->address);
+		e->dialect = p->dialect;
+		e->secure = p->secure;
 		e->pump.fn = endpoint_pump;
 		e->fail.fn = endpoint_fail_task;
 		e->nap.fn = endpoint_nap_over;

@@ -12,6 +12,7 @@
  *	directory.c	the publisher's view of who subscribes: lookups, watches
  *	route.c		from a topic to the nodes that must answer
  *	endpoint.c	one connection to a node: pipelining, answers, failures
+ *	secure.c	when either side speaks TLS
  *
  * go-micro has two dialects that never see each other (2.1). We register with
  * both, each on a listener of its own, and publish to both.
@@ -21,7 +22,7 @@
 
 #include "backends/proto/envelope.h"
 #include "core/registry.h"
-#include "core/stream.h"
+#include "core/tls.h"
 
 enum { DIALECT_NEW, DIALECT_OLD, DIALECTS };
 
@@ -174,6 +175,9 @@ struct http_broker {
 	uint64_t body_max;
 	struct http_limits limits;
 
+	struct tls *tls_client, *tls_server;	/* NULL: not needed so far */
+	uint64_t tls_warned_ns;
+
 	struct server server[DIALECTS];
 	struct envelope envelope;
 	struct buf scratch;
@@ -204,6 +208,21 @@ struct http_broker {
 		struct loop_timer again;
 	} audience;
 };
+
+/* secure.c */
+/* Does the subscriber's side speak TLS? */
+bool secure_server(const struct http_broker *);
+/* Once the listener is there: its host goes into a self-made certificate. */
+int secure_server_open(struct http_broker *, const struct server *, struct error *);
+int secure_accept(struct http_broker *, struct stream *, struct error *);
+int secure_connect(struct http_broker *, struct stream *, const char *address, struct error *);
+/* Why the user will not have that node spoken to; NULL: nothing is against it. */
+const struct error *secure_unfit(const struct http_broker *, const struct peer *);
+/* A connection that never came up: a go-micro publisher says nothing about it. */
+void secure_failed(struct http_broker *, const struct error *);
+/* Is that what a server that wants TLS says to a plain request? */
+bool secure_wanted(const char *p, size_t n);
+void secure_release(struct http_broker *);
 
 /* directory.c */
 void directory_init(struct http_broker *);
@@ -240,7 +259,7 @@ void routes_release(struct http_broker *);
 void audience_check(struct http_broker *, const struct error *err);
 
 /* endpoint.c */
-struct endpoint *endpoint_get(struct http_broker *, const char *address, unsigned dialect);
+struct endpoint *endpoint_get(struct http_broker *, const struct peer *);
 /* Takes the request (by value): its result follows by route_result(), never
  * from within. */
 void endpoint_send(struct http_broker *, struct endpoint *, const struct request *);

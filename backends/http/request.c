@@ -224,7 +224,9 @@ conn_closed(struct stream *st, const struct error *err)
 {
 	struct conn *c = stream_arg(st);
 
-	if (err)
+	if (err && stream_is_shaking(st))
+		secure_failed(c->srv->hb, err);
+	else if (err)
 		log_debug("http: %s", err->text);
 	if (err || c->linger) {
 		conn_free(c);

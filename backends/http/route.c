@@ -141,7 +141,7 @@ route_add(struct route *r, struct peer *p, struct http_broker *hb)
 	g->peers[g->npeers++] = p;
 	peer_ref(p);
 	if (!p->endpoint)
-		p->endpoint = endpoint_get(hb, p->address, p->dialect);
+		p->endpoint = endpoint_get(hb, p);
 }
 
 /* The groups as the directory has them now; the new dialect's nodes first, so
@@ -269,23 +269,22 @@ flight_end(struct http_broker *hb, struct flight *fl)
 
 /* Why nothing can be sent to that node now; NULL: it can. */
 static const struct error *
-peer_unfit(const struct peer *p)
+peer_unfit(const struct http_broker *hb, const struct peer *p)
 {
-	static const struct error tls = { ERR_NOTFOUND,
-		"a subscriber wants TLS, which this version does not speak" };
+	const struct error *why = secure_unfit(hb, p);
 
-	return p->secure ? &tls : endpoint_down(p->endpoint);
+	return why ? why : endpoint_down(p->endpoint);
 }
 
 /* The next of a queue's nodes that can be sent to; NULL: none can. */
 static struct peer *
-group_pick(struct group *g, const struct error **why)
+group_pick(const struct http_broker *hb, struct group *g, const struct error **why)
 {
 	*why = NULL;
 	for (size_t i = 0; i < g->npeers; i++) {
 		struct peer *p = g->peers[g->turn++ % g->npeers];
 
-		*why = peer_unfit(p);
+		*why = peer_unfit(hb, p);
 		if (!*why)
 			return p;
 	}
@@ -295,7 +294,8 @@ group_pick(struct group *g, const struct error **why)
 /* Likewise, the next behind a node that failed, in a round through the serials
  * that began at `first`: so each is asked once, whoever comes and goes meanwhile. */
 static struct peer *
-group_after(const struct group *g, const struct peer *failed, uint32_t first)
+group_after(const struct http_broker *hb, const struct group *g, const struct peer *failed,
+	uint32_t first)
 {
 	uint32_t behind = failed->serial - first, nearest = 0;
 	struct peer *next = NULL;
@@ -304,7 +304,7 @@ group_after(const struct group *g, const struct peer *failed, uint32_t first)
 		struct peer *p = g->peers[i];
 		uint32_t distance = p->serial - first;
 
-		if (distance <= behind || (next && distance >= nearest) || peer_unfit(p))
+		if (distance <= behind || (next && distance >= nearest) || peer_unfit(hb, p))
 			continue;
 		nearest = distance;
 		next = p;
@@ -333,7 +333,7 @@ flight_send(struct http_broker *hb, struct flight *fl)
 		struct peer *p;
 
 		for (size_t k = 0; g->broadcast && k < g->npeers; k++) {
-			why = peer_unfit(g->peers[k]);
+			why = peer_unfit(hb, g->peers[k]);
 			if (why)
 				flight_fail(fl, why, false);
 			else
@@ -341,7 +341,7 @@ flight_send(struct http_broker *hb, struct flight *fl)
 		}
 		if (g->broadcast)
 			continue;
-		p = group_pick(g, &why);
+		p = group_pick(hb, g, &why);
 		if (p)
 			flight_send_to(hb, fl, p);
 		else
@@ -369,7 +369,7 @@ try_another(struct http_broker *hb, const struct request *r, bool sent)
 	g = route_group(route, r->peer->version);
 	if (!g || (sent && r->unsure))
 		return false;
-	next.peer = group_after(g, r->peer, r->first);
+	next.peer = group_after(hb, g, r->peer, r->first);
 	if (!next.peer)
 		return false;
 	log_verbose("%.*s: %s failed, trying %s", BYTES_FMT(route->topic), r->peer->address,

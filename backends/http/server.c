@@ -152,14 +152,21 @@ server_drain(struct http_broker *hb)
 static void
 server_accept(struct listener *l, struct stream *st, void *arg)
 {
+	struct server *srv = arg;
+	struct error err;
 	uint64_t host;
 
 	(void)l;
-	if (!limits_admit(arg, st, &host)) {
+	if (!limits_admit(srv, st, &host)) {
 		stream_close(st);
 		return;
 	}
-	conn_new(arg, st)->host = host;
+	if (srv->hb->tls_server && secure_accept(srv->hb, st, &err) < 0) {
+		log_warn("http: %s", err.text);
+		stream_close(st);
+		return;
+	}
+	conn_new(srv, st)->host = host;
 }
 
 /* ---- listening ---- */
@@ -212,9 +219,11 @@ server_open(struct http_broker *hb, struct error *err)
 				return error_set(err, ERR_USAGE, "%s: the http broker listens on TCP",
 					address);
 			net_advertise(&a, srv->advertised);
-			log_verbose("http: listening on %s for %s, advertised as %s",
+			if (secure_server(hb) && secure_server_open(hb, srv, err) < 0)
+				return -1;
+			log_verbose("http: listening on %s for %s, advertised as %s%s",
 				listener_address(srv->listener), dialects[i].service,
-				srv->advertised);
+				srv->advertised, hb->tls_server ? ", with TLS" : "");
 		}
 		first = false;
 	}
@@ -260,7 +269,7 @@ server_each_service(struct http_sub *hs, int (*fn)(struct registry *, const stru
 	const char *group = hs->sub->opts.group;
 	struct keyval meta[] = {
 		{ BYTES("broker"), BYTES("http") },
-		{ BYTES("secure"), BYTES("false") },
+		{ BYTES("secure"), hb->tls_server ? BYTES("true") : BYTES("false") },
 		{ BYTES("topic"), hs->sub->topic },
 	};
 	struct node node = { bytes_of(hs->id, hs->id_len), { NULL, 0 }, meta, 3 };

@@ -99,7 +99,7 @@ refused() {
 }
 
 @test "later options of mbus are unknown, not accepted" {
-	for opt in -k -n -Z -0 -D -K -r -z --qos --retain --repeat --rate --url --tls --config; do
+	for opt in -k -n -Z -0 -D -K -r -z --qos --retain --repeat --rate --url --tls-version --config; do
 		refused 2 "unknown option $opt" -- pub "$opt" x t b
 	done
 	for opt in -o -e -w -f -F -N -0 -x --regex --where --hex --check --idle --offset; do

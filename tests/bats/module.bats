@@ -95,7 +95,7 @@ broken() {
 	has "$stderr" 'another version of mbus'
 	broken 'const struct { unsigned abi; unsigned long size; void *a, *b; } mbus_module = { 99, 8, 0, 0 };'
 	has "$stderr" 'another version of mbus'
-	broken 'const struct { unsigned abi; unsigned long size; void *a, *b; } mbus_module = { 1, 8, 0, 0 };'
+	broken 'const struct { unsigned abi; unsigned long size; void *a, *b; } mbus_module = { 2, 8, 0, 0 };'
 	has "$stderr" 'another version of mbus'
 	rm -rf modules
 	mkdir modules
@@ -125,19 +125,25 @@ made() {
 
 @test "the build's knobs: left out, linked in, and back" {
 	tree
-	made WITHOUT=null
-	[ ! -e tree/build/modules/null.so ]
+	made WITHOUT="null tls"
+	[ ! -e tree/build/modules/null.so ] && [ ! -e tree/build/modules/tls.so ]
+	run --separate-stderr tree/build/mbus sub --tls T
+	status_is 5
+	has "$stderr" 'the tls layer is known, but was left out of this build'
 	run --separate-stderr tree/build/mbus pub -B null T x
 	status_is 5
 	has "$stderr" 'the null broker is known, but was left out of this build' 'make MODULES='
 	run -0 tree/build/mbus --list
 	has "$output" null http
 
-	made BUILTIN="http mdns null" MODULES=
+	made BUILTIN="http mdns null tls" MODULES=
 	[ ! -e tree/build/modules/null.so ]
 	run -0 tree/build/mbus pub -B null T x
 	run -0 tree/build/mbus --list
 	has "$(listed null)" ' built in'
+	has "$(listed tls)" ' built in'
+	run -0 tree/build/mbus sub --tls --body -c 1 -W 10 T --ready 'tree/build/mbus pub --tls --tls-insecure T x'
+	is "$output" x
 
 	made BUILTIN= MODULES="http mdns null"
 	run -0 tree/build/mbus sub --body -c 1 -W 10 T --ready 'tree/build/mbus pub T x'

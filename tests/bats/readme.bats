@@ -62,7 +62,10 @@ for line in sys.stdin:
 	for o in b["options"]:
 		print(b["type"], b["name"], o["name"], o["default"] or "", sep="\t")
 ' < list)
-	for name in $(python3 -c 'import json, sys; print(*[json.loads(l)["name"] for l in sys.stdin])' < list); do
+	for name in $(python3 -c 'import json, sys
+for line in sys.stdin:
+	b = json.loads(line)
+	if b["type"] != "layer": print(b["name"])' < list); do
 		[ -e "$ROOT/man/mbus-$name.7" ] || fail "man/mbus-$name.7 is missing"
 		has "$(mandoc -T utf8 "$ROOT/man/mbus.1" | plain)" "mbus-$name(7)"
 	done

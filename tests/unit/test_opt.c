@@ -277,8 +277,8 @@ TEST(users_of_other_tools_are_told)
 		{ "sub", "-k 60", "keep-alive" },
 		{ "pub", "-k key", "-J" },
 		{ "sub", "-d", "--debug" },
-		{ "sub", "--cafile x", "TLS" },
-		{ "sub", "--tls_ca x", "TLS" },
+		{ "sub", "--capath x", "--tls-ca" },
+		{ "sub", "--key x", "--tls-key" },
 		{ "sub", "--bootstrap-server=h", "-b HOST:PORT" },
 		{ "", "-P", "mbus pub" },
 	};

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"flag"
 	"fmt"
@@ -16,10 +18,49 @@ import (
 	"go-micro.dev/v5/broker"
 )
 
+// secure is what go-micro programs say about TLS: Secure, a TLSConfig, or neither.
+type secure struct {
+	on            *bool
+	cert, key, ca *string
+}
+
+func secureFlags(flags *flag.FlagSet) secure {
+	return secure{
+		on:   flags.Bool("secure", false, "broker.Secure(true)"),
+		cert: flags.String("cert", "", "TLSConfig with this certificate"),
+		key:  flags.String("key", "", "its key"),
+		ca:   flags.String("ca", "", "whom the TLSConfig trusts; a subscriber then asks for certificates"),
+	}
+}
+
+func (s secure) options() (opts []broker.Option) {
+	if *s.on {
+		opts = append(opts, broker.Secure(true))
+	}
+	if *s.cert == "" && *s.ca == "" {
+		return opts
+	}
+	config := &tls.Config{}
+	if *s.cert != "" {
+		pair, err := tls.LoadX509KeyPair(*s.cert, *s.key)
+		must(err)
+		config.Certificates = []tls.Certificate{pair}
+	}
+	if *s.ca != "" {
+		pem, err := os.ReadFile(*s.ca)
+		must(err)
+		config.RootCAs = x509.NewCertPool()
+		config.RootCAs.AppendCertsFromPEM(pem)
+		config.ClientCAs = config.RootCAs
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return append(opts, broker.TLSConfig(config))
+}
+
 // connect makes a service and hands out its broker, connected.
-func connect(name string) broker.Broker {
+func connect(name string, opts ...broker.Option) broker.Broker {
 	b := newService(name).Options().Broker
-	must(b.Init())
+	must(b.Init(opts...))
 	must(b.Connect())
 	return b
 }
@@ -35,9 +76,10 @@ func pub(args []string) {
 	linger := flags.Duration("linger", 200*time.Millisecond, "time before the end: Publish is asynchronous")
 	header := pairs{}
 	flags.Var(header, "header", "k=v, may be given again")
+	sec := secureFlags(flags)
 	flags.Parse(args)
 
-	b := connect("go.micro.test.pub")
+	b := connect("go.micro.test.pub", sec.options()...)
 	var tick <-chan time.Time
 	if !*burst {
 		tick = time.NewTicker(*interval).C
@@ -82,9 +124,10 @@ func sub(args []string) {
 	queue := flags.String("queue", "", "queue to share the topic with")
 	count := flags.Bool("count", false, "print the number of events at the end, not the events")
 	readyFD := flags.Int("ready-fd", -1, "descriptor to tell when subscribed")
+	sec := secureFlags(flags)
 	flags.Parse(args)
 
-	b := connect("go.micro.test.sub")
+	b := connect("go.micro.test.sub", sec.options()...)
 	events := make(chan event, 1024)
 	var opts []broker.SubscribeOption
 	if *queue != "" {
