@@ -49,7 +49,9 @@ struct registry_options {
 };
 
 /* One lookup under way: embedded in its user's struct, fields set by the user
- * before registry_get() or registry_list(). */
+ * before registry_get() or registry_list(). Lookups begun together (the http broker
+ * asks for two services) end together: one that finds nothing does not hold up one
+ * that has found what was looked for. */
 struct lookup {
 	/* A service (one version, the nodes of one answer) was found; the same
 	 * node may be reported more than once. Returns true if it is one that

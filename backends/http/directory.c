@@ -265,18 +265,8 @@ static void
 dir_done(struct lookup *l, const struct error *err)
 {
 	struct http_broker *hb = l->arg;
-	unsigned d = lookup_dialect(hb, l), other = !d;
 
-	hb->dir.looking[d] = false;
-	/* This dialect's answers have stopped coming. The other was asked at the
-	 * same moment: when it has found nothing yet, it has been silent for even
-	 * longer, and waiting for its full time would make every publisher pay
-	 * for a dialect that nobody speaks. */
-	if (!err && hb->dir.hit[d] && hb->dir.looking[other] && !hb->dir.hit[other] &&
-	    !hb->dir.lookup[other].all) {
-		registry_cancel(hb->registry, &hb->dir.lookup[other]);
-		hb->dir.looking[other] = false;
-	}
+	hb->dir.looking[lookup_dialect(hb, l)] = false;
 	if (!directory_is_looking(hb))
 		look_ended(hb, err);
 }
