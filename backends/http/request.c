@@ -25,9 +25,9 @@ enum {
 static bool
 is_null(const char *p, size_t n)
 {
-	while (n && strchr(" \t\r\n", *p))
+	while (n && memchr(" \t\r\n", *p, 4))
 		p++, n--;
-	while (n && strchr(" \t\r\n", p[n - 1]))
+	while (n && memchr(" \t\r\n", p[n - 1], 4))
 		n--;
 	return n == 4 && memcmp(p, "null", 4) == 0;
 }
