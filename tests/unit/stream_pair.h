@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "core/stream.h"
+#include "tests/unit/run_for.h"
 #include "tests/unit/test.h"
 
 /* One side, and what happened to it. */
@@ -92,22 +93,6 @@ static const struct stream_ops ops = {
 	.on_drained = side_drained,
 	.on_closed = side_closed,
 };
-
-static void
-stop_at(struct loop_timer *t)
-{
-	loop_stop(t->arg);
-}
-
-static void
-run_for(struct loop *l, unsigned ms)
-{
-	struct loop_timer t = { .fn = stop_at, .arg = l };
-
-	loop_timer_set(l, &t, ms);
-	loop_run(l);
-	loop_timer_clear(l, &t);
-}
 
 static void
 accepted(struct listener *l, struct stream *s, void *arg)

@@ -8,6 +8,7 @@
 
 #include "core/buf.h"
 #include "core/loop.h"
+#include "tests/unit/run_for.h"
 #include "tests/unit/test.h"
 
 static char story[400];
@@ -138,22 +139,6 @@ part_regular(struct loop *l, const char *name)
 	if (loop_fd_add(l, &p->fd, p->pipe[0], LOOP_READ, &err) < 0 || !p->fd.always)
 		abort();
 	return p;
-}
-
-static void
-stop_at(struct loop_timer *t)
-{
-	loop_stop(t->arg);
-}
-
-static void
-run_for(struct loop *l, unsigned ms)
-{
-	struct loop_timer t = { .fn = stop_at, .arg = l };
-
-	loop_timer_set(l, &t, ms);
-	loop_run(l);
-	loop_timer_clear(l, &t);
 }
 
 TEST(timers_in_order)
