@@ -17,6 +17,7 @@ static const struct {
 	enum broker_caps cap;
 	const char *word, *text;
 } caps[] = {
+	{ BROKER_HEADER, "header", "headers" },
 	{ BROKER_REGISTRY, "registry", "peers found through a registry" },
 	{ BROKER_GROUP, "group", "groups" },
 	{ BROKER_ACK, "ack", "acknowledgements" },
@@ -29,6 +30,16 @@ static const struct {
 	{ BROKER_BINARY_TOPIC, "binary-topic", "binary topics" },
 	{ BROKER_NO_NETWORK, "no-network", "no network" },
 	{ BROKER_TLS, "tls", "TLS" },
+	{ BROKER_USER, "user", "users and passwords" },
+	{ BROKER_RECONNECT, "reconnect", "connects again" },
+	{ BROKER_RAW, "raw", "--wire raw" },
+	{ BROKER_QOS, "qos", "QoS" },
+	{ BROKER_RETAIN, "retain", "retained events" },
+	{ BROKER_PARTITION, "partition", "partitions" },
+	{ BROKER_OFFSET, "offset", "offsets" },
+	{ BROKER_END, "end", "an end of what is there" },
+	{ BROKER_PROPS, "properties", "content type, reply topic, correlation, time to live" },
+	{ BROKER_ACK_CHOICE, "ack-choice", "--ack" },
 };
 
 /* One backend, as far as both lists need it. */
@@ -95,13 +106,13 @@ look_up_layer(const struct backend *row)
 static void
 text_caps(struct buf *out, unsigned has)
 {
-	/* Headers are what every broker carries: the contract has no bit for it. */
-	static const char lead[] = "            can: headers";
+	static const char lead[] = "            can: ";
 	size_t at = sizeof lead - 1;
+	const char *comma = "";
 
 	buf_add_str(out, lead);
 	for (size_t i = 0; i < sizeof caps / sizeof *caps; i++) {
-		size_t n = strlen(caps[i].text) + 2;
+		size_t n = strlen(caps[i].text) + strlen(comma);
 
 		if (!(has & caps[i].cap))
 			continue;
@@ -109,9 +120,10 @@ text_caps(struct buf *out, unsigned has)
 			buf_addf(out, ",\n%17s%s", "", caps[i].text);
 			at = 17 + n - 2;
 		} else {
-			buf_addf(out, ", %s", caps[i].text);
+			buf_addf(out, "%s%s", comma, caps[i].text);
 			at += n;
 		}
+		comma = ", ";
 	}
 	buf_add_ch(out, '\n');
 }
@@ -151,10 +163,14 @@ json_member(struct buf *out, const char *name, const char *value)
 static void
 json_caps(struct buf *out, unsigned has)
 {
-	buf_add_str(out, ",\"caps\":[\"header\"");
+	const char *comma = "";
+
+	buf_add_str(out, ",\"caps\":[");
 	for (size_t i = 0; i < sizeof caps / sizeof *caps; i++)
-		if (has & caps[i].cap)
-			buf_addf(out, ",\"%s\"", caps[i].word);
+		if (has & caps[i].cap) {
+			buf_addf(out, "%s\"%s\"", comma, caps[i].word);
+			comma = ",";
+		}
 	buf_add_ch(out, ']');
 }
 

@@ -177,7 +177,7 @@ pub_pump(struct pub *p)
 			if (!pub_source_next(&p->source, &p->next))
 				break;
 			if (p->args->omit)
-				pub_source_omit(&p->source, p->broker->ops, &p->next);
+				pub_source_omit(&p->source, p->broker->caps, &p->next);
 			p->has_next = true;
 		}
 		/* Counted before: the outcome may come from within. */

@@ -285,14 +285,15 @@ sub_subscribed(struct subscription *sub, const struct error *err, void *arg)
 static void
 sub_connected(struct broker *b, const struct error *err, void *arg)
 {
-	const struct subscribe_options opts = { .group = ((struct sub *)arg)->args->group };
 	struct sub *s = arg;
+	struct subscribe_options opts = subscribe_defaults;
 	struct error e;
 
 	if (err) {
 		sub_fail(s, err);
 		return;
 	}
+	opts.group = s->args->group;
 	s->listening = true;
 	for (size_t i = 0; i < s->ntopics && !s->ending; i++) {
 		const char *topic = s->args->topics.v[i];

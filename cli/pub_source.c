@@ -118,7 +118,7 @@ omit_field(struct pub_source *s, struct message *m, unsigned what)
 }
 
 void
-pub_source_omit(struct pub_source *s, const struct broker_ops *ops, struct publication *pub)
+pub_source_omit(struct pub_source *s, unsigned caps, struct publication *pub)
 {
 	static const struct {
 		const char *name;
@@ -130,7 +130,7 @@ pub_source_omit(struct pub_source *s, const struct broker_ops *ops, struct publi
 	unsigned may = s->args->omit;
 	const char *field;
 
-	while (may && (field = broker_cannot_carry(ops, pub->topic, &pub->msg))) {
+	while (may && (field = broker_cannot_carry(caps, pub))) {
 		size_t f = 0;
 
 		while (fields[f].name && strcmp(fields[f].name, field) != 0)

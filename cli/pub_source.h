@@ -62,7 +62,7 @@ void pub_source_open(struct pub_source *, struct loop *, void (*ready)(struct in
 bool pub_source_next(struct pub_source *, struct publication *);
 
 /* Leaves out what this broker cannot carry, as far as --omit allows. */
-void pub_source_omit(struct pub_source *, const struct broker_ops *, struct publication *);
+void pub_source_omit(struct pub_source *, unsigned caps, struct publication *);
 
 /* Appends where the publication with this id came from: "stdin:17", "a.json";
  * nothing when it was the command line. */

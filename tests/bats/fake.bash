@@ -11,7 +11,7 @@ fake_build() {
 
 	mkdir -p "$BATS_FILE_TMPDIR/all" "$BATS_FILE_TMPDIR/text"
 	$cc -o "$BATS_FILE_TMPDIR/all/null.so" "$src"
-	$cc -DFAKE_CAPS=0 -o "$BATS_FILE_TMPDIR/text/null.so" "$src"
+	$cc -DFAKE_CAPS=BROKER_HEADER -o "$BATS_FILE_TMPDIR/text/null.so" "$src"
 }
 
 FAKE=(env "MBUS_MODULES=$BATS_FILE_TMPDIR/all" MICRO_BROKER=null "$MBUS")

@@ -385,8 +385,8 @@ static const struct broker_option fake_options[] = {
 };
 
 #ifndef FAKE_CAPS
-#define FAKE_CAPS (BROKER_KEY | BROKER_NULL_BODY | BROKER_NULL_HEADER | BROKER_REPEAT_HEADER | \
-	BROKER_BINARY_HEADER | BROKER_BINARY_TOPIC)
+#define FAKE_CAPS (BROKER_HEADER | BROKER_KEY | BROKER_NULL_BODY | BROKER_NULL_HEADER | \
+	BROKER_REPEAT_HEADER | BROKER_BINARY_HEADER | BROKER_BINARY_TOPIC)
 #endif
 
 static const struct broker_ops fake_ops = {
