@@ -29,11 +29,12 @@ VERSION = 0.1.0
 
 # One word a backend; its sources are the lines below.
 BUILTIN = http mdns file
-MODULES = null tls
+MODULES = null redis tls
 WITHOUT =
 
 SRC_http = $(wildcard backends/http/*.c)
 SRC_null = backends/null.c
+SRC_redis = $(wildcard backends/redis/*.c)
 SRC_tls = $(wildcard backends/tls/*.c)
 SRC_mdns = $(wildcard backends/registry/mdns*.c backends/proto/micro_*.c)
 SRC_file = $(wildcard backends/registry/file*.c)
