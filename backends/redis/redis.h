@@ -56,6 +56,7 @@ enum redis_expect {
 	EXPECT_ACK,			/* id ... size: numbers of events; copy: the redis_sub */
 	EXPECT_LAST,			/* of the last commands of a group's member */
 	EXPECT_PENDING,
+	EXPECT_UNBLOCK,
 	EXPECTS
 };
 

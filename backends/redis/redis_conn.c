@@ -182,6 +182,7 @@ conn_reply(struct redis_conn *c, const struct resp_value *v)
 	case EXPECT_ACK:
 	case EXPECT_LAST:
 	case EXPECT_PENDING:
+	case EXPECT_UNBLOCK:
 		group_reply(c, &e, e.state == EXPECT_ACK ? e.copy : rs, v);
 		break;
 	case EXPECT_CLIENT_ID:

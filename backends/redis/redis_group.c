@@ -144,7 +144,7 @@ void
 group_ack_ids(struct redis_sub *rs, const struct redis_id *id, size_t n)
 {
 	struct redis_conn *c = rs->conn;
-	struct buf *out = conn_command(c, EXPECT_PONG, 0, 3 + n);
+	struct buf *out = conn_command(c, EXPECT_NOTHING, 0, 3 + n);
 
 	resp_word_str(out, "XACK");
 	resp_word(out, rs->topic);
@@ -232,7 +232,7 @@ group_drain(struct redis_broker *rb)
 	if (rb->reading) {
 		if (!rb->unblocked && rb->reading->client_id) {
 			rb->unblocked = true;
-			out = conn_command(c, EXPECT_PONG, 0, 3);
+			out = conn_command(c, EXPECT_UNBLOCK, 0, 3);
 			resp_word_str(out, "CLIENT");
 			resp_word_str(out, "UNBLOCK");
 			resp_word_u64(out, rb->reading->client_id);
@@ -286,6 +286,9 @@ group_reply(struct redis_conn *c, const struct flight_entry *e, struct redis_sub
 			log_warn("%.*s: not acknowledged: %s", BYTES_FMT(rs->topic), err.text);
 		}
 		acked(rb, e->id, e->size, rs);
+	} else if (e->state == EXPECT_UNBLOCK) {
+		/* 0: the read has not got so far yet, or its answer is on its way. */
+		rb->unblocked = v->type != RESP_INTEGER || v->n;
 	} else {
 		rb->last_words--;
 		if (e->state == EXPECT_PENDING && rs && v->type == RESP_ARRAY && v->n == 0)
