@@ -222,6 +222,7 @@ listener_open_unix(struct listener *l, const char *address, struct error *err)
 {
 	union sockaddr_any a;
 	socklen_t len;
+	struct bytes path;
 	int fd;
 
 	if (stream_address(bytes_str(address), &a, &len) < 0)
@@ -229,7 +230,8 @@ listener_open_unix(struct listener *l, const char *address, struct error *err)
 	fd = listener_bind(&a, len, err);
 	if (fd < 0)
 		return error_prefix(err, "%s", address);
-	snprintf(l->path, sizeof l->path, "%s", address + 5);
+	stream_unix_path(bytes_str(address), &path);
+	snprintf(l->path, sizeof l->path, "%.*s", BYTES_FMT(path));
 	return fd;
 }
 
@@ -239,7 +241,8 @@ listener_open(struct loop *loop, const char *address, const struct stream_ops *o
 {
 	struct listener *l = xcalloc(1, sizeof *l);
 	socklen_t len = sizeof l->bound;
-	bool local = strncmp(address, "unix:", 5) == 0;
+	struct bytes path;
+	bool local = stream_unix_path(bytes_str(address), &path);
 	int fd = local ? listener_open_unix(l, address, err) :
 		listener_open_tcp(address, limits ? limits->connect_timeout_ms : 0, err);
 
