@@ -54,6 +54,7 @@ void
 stream_ended(struct stream *s, const struct error *err)
 {
 	s->open = s->connecting = false;
+	stream_dial_end(s);
 	loop_fd_del(s->loop, &s->watch);
 	loop_timer_clear(s->loop, &s->timer);
 	loop_timer_clear(s->loop, &s->again);
@@ -368,6 +369,7 @@ stream_close(struct stream *s)
 		return;
 	s->dead = true;
 	s->open = false;
+	stream_dial_end(s);
 	loop_fd_del(s->loop, &s->watch);
 	loop_timer_clear(s->loop, &s->timer);
 	loop_timer_clear(s->loop, &s->again);

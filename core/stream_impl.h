@@ -41,6 +41,7 @@ struct stream {
 	bool more;			/* ... that there is more it can read without waiting ... */
 	bool told;			/* ... and why it failed, in `error`. */
 	void *state;			/* its own */
+	struct dial *dial;		/* while there is more than one connect() to it */
 	char peer[NET_TEXT_MAX + 64];
 };
 
@@ -50,7 +51,7 @@ extern const struct transport transport_plain;
 struct stream *stream_make(struct loop *, int fd, const struct stream_ops *,
 	const struct stream_limits *, void *arg);
 /* Another transport than the plain one, before the first turn of the loop; begins
- * with its handshake. */
+ * with its handshake. Only then does a connecting stream have its descriptor. */
 void stream_set_transport(struct stream *, const struct transport *, void *state);
 /* For an accepted one: open at once. */
 int stream_accepted(struct stream *, struct error *);
@@ -71,5 +72,6 @@ void stream_failed(struct stream *, const char *doing);	/* with errno */
 /* Connecting or shaking: the descriptor is ready; the time is over. */
 void stream_comes(struct stream *, unsigned ready);
 void stream_late(struct stream *);
+void stream_dial_end(struct stream *);
 
 #endif

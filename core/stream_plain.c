@@ -19,7 +19,8 @@ plain_write(struct stream *s, const void *p, size_t n)
 static void
 plain_close(struct stream *s)
 {
-	close(s->watch.fd);
+	if (s->watch.fd >= 0)
+		close(s->watch.fd);
 }
 
 static bool
