@@ -3,10 +3,11 @@
  * A client's connection and its coming back: see link.h. The addresses it goes
  * through, and how they are worded, are in link_target.c.
  *
- * An attempt walks over all targets (the user's list, behind where a redirect led),
- * and over all IP addresses of each, until one connection is ready. Each gets its
- * share of what is left of the time-out, so that a dead one does not use it all up.
- * What fails within a call of the user's is told by a task, from the loop.
+ * An attempt walks over all targets (where a redirect led, then the user's list) until
+ * one connection is ready. Each gets its share of what is left of the time-out, so
+ * that a dead one does not use it all up; stream_dial() shares that out among the IP
+ * addresses of a name. What fails within a call of the user's is told by a task, from
+ * the loop.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "core/log.h"
 
 enum {
-	SHARE_MIN_MS = 250,		/* of the time-out, for one IP address */
+	SHARE_MIN_MS = 250,		/* of the time-out, for one target */
 	PAUSE_FIRST_MS = 100,
 	PAUSE_MAX_MS = 5000,
 	PAUSE_STEPS = 6,		/* 100 ms doubled so often is over the longest */
@@ -38,8 +39,6 @@ link_drop(struct link *l)
 		l->written = stream_written(l->stream);
 	stream_close(l->stream);
 	l->stream = NULL;
-	resolve_cancel(l->lookup);
-	l->lookup = NULL;
 	loop_timer_clear(l->loop, &l->timer);
 	loop_task_cancel(&l->task);
 }
@@ -181,8 +180,7 @@ link_closed(struct stream *s, const struct error *why)
 		err = *why;
 	else
 		error_set(&err, ERR_CONNECT, "%s: the server closed the connection",
-			stream_peer(s));
-	target_reword(l->target, stream_peer(s), &err);
+			link_name(l));
 	if (l->state != LINK_CONNECTING) {
 		link_lost(l, &err);
 		return;
@@ -205,17 +203,16 @@ static const struct stream_ops link_stream_ops = {
 
 /* ---- an attempt ---- */
 
-/* What the next IP address or look-up may take of what is left of the time-out. */
+/* What the target at hand may take of what is left of the time-out. */
 static unsigned
 attempt_share_ms(const struct link *l)
 {
-	size_t others = l->found.n - l->next + target_count(l) - l->at;
 	uint64_t now = loop_clock_ns(), left_ms, ms;
 
 	if (!l->opts.broker->connect_timeout_ms)
 		return 0;
-	left_ms = l->deadline_ns > now ? (l->deadline_ns - now) / 1000000 : 0;
-	ms = left_ms / (others + 1);
+	left_ms = l->deadline_ns > now ? (l->deadline_ns - now + 999999) / 1000000 : 0;
+	ms = left_ms / (target_count(l) - l->at + 1);
 	if (ms < SHARE_MIN_MS)
 		ms = left_ms < SHARE_MIN_MS ? left_ms : SHARE_MIN_MS;
 	return ms ? (unsigned)ms : 1;
@@ -223,24 +220,25 @@ attempt_share_ms(const struct link *l)
 
 /* false: not even begun, and noted why. */
 static bool
-attempt_connect(struct link *l, const char *address)
+attempt_target(struct link *l, const struct target *t)
 {
 	struct stream_limits limits = { .input_max = l->opts.input_max };
 	struct error err;
 
+	l->target = t;
 	l->share_ms = limits.connect_timeout_ms = attempt_share_ms(l);
-	l->stream = stream_connect(l->loop, address, &link_stream_ops, &limits, l, &err);
-	if (l->stream && l->target->tls &&
-	    stream_start_tls(l->stream, l->tls, target_tls_name(l->target), &err) < 0) {
+	l->stream = stream_dial(l->loop, t->name, &link_stream_ops, &limits, l, &err);
+	if (l->stream && t->tls &&
+	    stream_start_tls(l->stream, l->tls, target_tls_name(t), &err) < 0) {
 		stream_close(l->stream);
 		l->stream = NULL;
 	}
 	if (!l->stream) {
-		target_reword(l->target, address, &err);
 		attempt_note(l, &err);
 		return false;
 	}
-	/* The same bound holds for the greeting, which the stream knows nothing of. */
+	/* The same bound holds for the greeting, which the stream knows nothing of;
+	 * up to then it is the stream that words what was late. */
 	if (l->share_ms)
 		loop_timer_set(l->loop, &l->timer, l->share_ms + 1);
 	l->state = LINK_CONNECTING;
@@ -248,67 +246,11 @@ attempt_connect(struct link *l, const char *address)
 }
 
 static void
-attempt_resolved(const struct resolved *r, const struct error *why, void *arg)
-{
-	struct link *l = arg;
-	struct error err;
-
-	l->lookup = NULL;
-	loop_timer_clear(l->loop, &l->timer);
-	if (r) {
-		l->found = *r;
-		l->next = 0;
-	} else {
-		err = *why;
-		error_prefix(&err, "%s", link_name(l));
-		attempt_note(l, &err);
-	}
-	attempt_next(l);
-}
-
-/* true: a connection or a look-up is under way. */
-static bool
-attempt_target(struct link *l, const struct target *t)
-{
-	struct bytes host = t->address.host;
-	char path[160];
-	struct error err;
-
-	l->target = t;
-	l->noted = false;
-	l->found.n = l->next = 0;
-	if (t->address.socket.p) {
-		snprintf(path, sizeof path, "unix:%.*s", BYTES_FMT(t->address.socket));
-		return attempt_connect(l, path);
-	}
-	if (resolve_now(host.n ? host : BYTES("localhost"), t->port, &l->found))
-		return false;
-	l->lookup = resolve_start(l->loop, host, t->port, attempt_resolved, l, &err);
-	if (!l->lookup) {
-		error_prefix(&err, "%s", link_name(l));
-		attempt_note(l, &err);
-		return false;
-	}
-	l->state = LINK_LOOKING_UP;
-	l->share_ms = attempt_share_ms(l);
-	if (l->share_ms)
-		loop_timer_set(l->loop, &l->timer, l->share_ms);
-	return true;
-}
-
-static void
 attempt_next(struct link *l)
 {
-	char address[NET_TEXT_MAX];
-
-	while (attempt_has_more(l)) {
-		if (l->next < l->found.n) {
-			if (attempt_connect(l, net_text(&l->found.addr[l->next++], address)))
-				return;
-		} else if (attempt_target(l, target_at(l, l->at++))) {
+	while (attempt_has_more(l))
+		if (attempt_target(l, target_at(l, l->at++)))
 			return;
-		}
-	}
 	l->state = LINK_MISSED;
 	loop_defer(l->loop, &l->task);
 }
@@ -317,7 +259,7 @@ static void
 attempt_begin(struct link *l)
 {
 	l->why = (struct error)ERROR_INIT;
-	l->at = l->found.n = l->next = 0;
+	l->at = 0;
 	l->deadline_ns = loop_clock_ns() + l->opts.broker->connect_timeout_ms * 1000000ull;
 	attempt_next(l);
 }
@@ -335,20 +277,12 @@ link_timeout(struct loop_timer *t)
 		l->tries++;
 		attempt_begin(l);
 		break;
-	case LINK_LOOKING_UP:
-		error_set(&err, ERR_CONNECT, "%s: the name was not looked up within %u ms",
-			link_name(l), l->share_ms);
-		link_drop(l);
-		attempt_note(l, &err);
-		attempt_next(l);
-		break;
 	case LINK_OPEN:
 		error_set(&err, ERR_CONNECT, "%s: no answer to the greeting within %u ms",
-			stream_peer(l->stream), l->share_ms);
-		target_reword(l->target, stream_peer(l->stream), &err);
+			link_name(l), l->share_ms);
 		link_lost(l, &err);
 		break;
-	default:		/* connecting: the stream's own timer is there at once */
+	default:
 		break;
 	}
 }

@@ -4,7 +4,6 @@
 #define MBUS_CORE_LINK_IMPL_H
 
 #include "core/link.h"
-#include "core/resolve.h"
 #include "core/tls.h"
 
 /* One address of the user's, or where a redirect led. */
@@ -19,8 +18,7 @@ struct target {
 enum link_state {
 	LINK_IDLE,			/* not begun, closed, or at its end */
 	LINK_WAITING,			/* before another attempt */
-	LINK_LOOKING_UP,
-	LINK_CONNECTING,
+	LINK_CONNECTING,		/* looking up the name, connecting, TLS */
 	LINK_OPEN,			/* the user greets */
 	LINK_READY,
 	/* With the task deferred: */
@@ -46,8 +44,7 @@ struct link {
 	bool paused;			/* by the user */
 	bool moving;			/* FAILING because of a redirect */
 	struct stream *stream;
-	struct resolve *lookup;
-	struct loop_timer timer;	/* a pause, a look-up's share, the greeting's */
+	struct loop_timer timer;	/* a pause, or the greeting's bound */
 	struct loop_task task;
 	struct error error;		/* why FAILING */
 	uint64_t written;		/* of the last stream */
@@ -56,12 +53,9 @@ struct link {
 	/* The attempt under way. */
 	const struct target *target;	/* NULL: before the first */
 	size_t at;			/* the next target */
-	struct resolved found;		/* of this one, for TCP */
-	size_t next;			/* the next of these */
 	uint64_t deadline_ns;
 	unsigned share_ms;		/* of what is tried now; 0: no bound */
-	struct error why;		/* the first failure of each target so far */
-	bool noted;			/* ... this one's is there */
+	struct error why;		/* of each target so far */
 
 	/* Over attempts. */
 	unsigned tries;			/* since a connection went */
@@ -80,14 +74,12 @@ const struct target *target_at(const struct link *, size_t);
 /* For the certificate. Good until the next call. */
 const char *target_tls_name(const struct target *);
 
-/* An error of a stream begins with its peer; makes that the target's name, with the
- * peer behind it where the name says another thing. */
-void target_reword(const struct target *, const char *peer, struct error *);
-/* The text behind the name. */
+/* Of an error's text what is behind the name. */
 const char *target_without_name(const struct target *, const char *text);
 
 /* Trying again mends none of these. */
 bool link_is_final(enum error_kind);
+/* Another target of the attempt; why one of them failed. */
 bool attempt_has_more(const struct link *);
 void attempt_note(struct link *, const struct error *);
 

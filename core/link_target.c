@@ -160,27 +160,13 @@ target_tls_name(const struct target *t)
 
 /* ---- words ---- */
 
-void
-target_reword(const struct target *t, const char *peer, struct error *err)
-{
-	size_t n = strlen(peer);
-
-	if (strcmp(peer, t->name) == 0 || strncmp(err->text, peer, n) != 0 ||
-	    strncmp(err->text + n, ": ", 2) != 0)
-		return;
-	memmove(err->text, err->text + n + 2, strlen(err->text + n + 2) + 1);
-	error_prefix(err, "%s (%s)", t->name, peer);
-}
-
 const char *
 target_without_name(const struct target *t, const char *text)
 {
 	size_t n = strlen(t->name);
-	const char *end = strstr(text, ": ");
 
-	if (strncmp(text, t->name, n) != 0 || !end)
-		return text;
-	return text[n] == ':' || text[n] == ' ' ? end + 2 : text;
+	return strncmp(text, t->name, n) == 0 && strncmp(text + n, ": ", 2) == 0 ?
+		text + n + 2 : text;
 }
 
 bool
@@ -192,7 +178,7 @@ link_is_final(enum error_kind kind)
 bool
 attempt_has_more(const struct link *l)
 {
-	return l->next < l->found.n || l->at < target_count(l);
+	return l->at < target_count(l);
 }
 
 void
@@ -202,9 +188,8 @@ attempt_note(struct link *l, const struct error *err)
 
 	if (link_is_final(err->kind) || l->why.kind == ERR_NONE) {
 		l->why = *err;
-	} else if (!l->noted) {
-		l->why.kind = error_graver(l->why.kind, err->kind);
-		snprintf(l->why.text + n, sizeof l->why.text - n, "; %s", err->text);
+		return;
 	}
-	l->noted = true;
+	l->why.kind = error_graver(l->why.kind, err->kind);
+	snprintf(l->why.text + n, sizeof l->why.text - n, "; %s", err->text);
 }

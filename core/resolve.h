@@ -1,35 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names of hosts to IP addresses without blocking: a thread asks the C library, and
- * the loop is woken when it knows. The thread owns what it uses, so a look-up can be
- * given up at any time, and the process may end before it; it holds up neither.
+ * A host's name to its addresses, without blocking: the C library's look-up (files,
+ * DNS, whatever the system uses) in a thread of its own, because a DNS server that
+ * does not answer would keep us for ten seconds and more. Who never has a name to
+ * look up never has a thread.
  */
 #ifndef MBUS_CORE_RESOLVE_H
 #define MBUS_CORE_RESOLVE_H
 
-#include "core/loop.h"
 #include "core/net.h"
 
-enum { RESOLVE_MAX = 16 };		/* addresses of one name; others are left out */
-
-struct resolved {
-	size_t n;
-	union sockaddr_any addr[RESOLVE_MAX];	/* with the port that was asked for */
-};
-
-/* What nobody needs to be asked: an IP address (v6 without brackets), and localhost
- * (RFC 6761), which is 127.0.0.1 and then ::1. false: it is another name. */
-bool resolve_now(struct bytes host, unsigned port, struct resolved *);
+enum { RESOLVE_MAX = 16 };		/* addresses of one name that are looked at */
 
 struct resolve;
-/* Once, from the loop; err NULL: at least one address. The look-up is freed when it
- * returns; a cancel in it does nothing. */
-typedef void resolve_fn(const struct resolved *, const struct error *err, void *arg);
 
-/* NULL: err says why no thread could be had. */
-struct resolve *resolve_start(struct loop *, struct bytes host, unsigned port, resolve_fn *,
-	void *arg, struct error *);
-/* No callback is made in or after it. NULL is allowed. */
+/* flags: AI_*. NULL: err says why no look-up can be begun (without the name). */
+struct resolve *resolve_start(const char *host, int flags, struct error *);
+/* Readable when it is over. */
+int resolve_fd(const struct resolve *);
+/* What it brought, in the order to be tried, with port 0. 0: nothing, and err says
+ * why, without the name. The look-up must be over; it is freed. */
+size_t resolve_take(struct resolve *, union sockaddr_any out[RESOLVE_MAX], struct error *);
+/* Gives it up, over or not. NULL is allowed. */
 void resolve_cancel(struct resolve *);
 
 #endif
