@@ -129,6 +129,7 @@ pubsub_push(struct redis_conn *c, const struct resp_value *v)
 		rs = sub_of_topic(rb, resp_bytes(&v[2]));
 		if (rs && rs->conn == c) {
 			rs->conn = rb->subscriber;
+			rs->placed = false;
 			log_verbose("%.*s: its slot has moved", BYTES_FMT(rs->topic));
 			pubsub_resume(rb->subscriber);
 		}
