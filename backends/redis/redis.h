@@ -99,6 +99,7 @@ struct redis_sub {
 	struct redis_conn *conn;	/* where it was asked for */
 	bool told;			/* broker_subscribed() was called */
 	bool warned;			/* that something is no envelope */
+	unsigned moves;			/* redirects in a row */
 	/* Of a stream: */
 	bool placed;			/* `at` is known, the group is there */
 	bool tailed;			/* the place was looked up */

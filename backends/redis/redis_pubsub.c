@@ -11,7 +11,10 @@
 
 #include "core/log.h"
 
-enum { AUDIENCE_EVERY_MS = 50 };
+enum {
+	AUDIENCE_EVERY_MS = 50,
+	MOVES_MAX = 16			/* of a subscription, in a row */
+};
 
 int64_t
 redis_clock_us(void)
@@ -104,9 +107,12 @@ bool
 pubsub_push(struct redis_conn *c, const struct resp_value *v)
 {
 	struct redis_broker *rb = c->rb;
-	struct bytes kind = resp_bytes(&v[1]);
 	struct redis_sub *rs;
+	struct bytes kind;
 
+	if (v->n < 3)
+		return false;
+	kind = resp_bytes(&v[1]);
 	if (v->n == 3 && v->size == 4 && (bytes_eq(kind, BYTES("message")) ||
 	    bytes_eq(kind, BYTES("smessage")))) {
 		rs = sub_of_topic(rb, resp_bytes(&v[2]));
@@ -193,11 +199,12 @@ pubsub_reply(struct redis_conn *c, struct redis_sub *rs, const struct resp_value
 	bool elsewhere;
 
 	if (v->type == RESP_ARRAY && v->n == 3) {
+		rs->moves = 0;
 		sub_told(rs, NULL);
 		return;
 	}
 	rs->placed = false;
-	if (cluster_moved(v, &slot, &address, &elsewhere)) {
+	if (cluster_moved(v, &slot, &address, &elsewhere) && rs->moves++ < MOVES_MAX) {
 		to = cluster_node(rb, c, address, &err);
 		if (to && to != c) {
 			cluster_map(rb, slot, to);
