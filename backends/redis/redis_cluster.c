@@ -124,6 +124,9 @@ cluster_node(struct redis_broker *rb, struct redis_conn *from, struct bytes addr
 			rb->nodes = xrealloc(rb->nodes, (rb->nnodes + 1) * sizeof *rb->nodes);
 			rb->nodes[rb->nnodes++] = c;
 			link_start(c->link);
+		} else {	/* the server's fault, not the user's */
+			err->kind = ERR_CONNECT;
+			error_prefix(err, "redirected to a bad address");
 		}
 	}
 	buf_release(&text);
