@@ -13,7 +13,9 @@
 
 enum {
 	AUDIENCE_EVERY_MS = 50,
-	MOVES_MAX = 16			/* of a subscription, in a row */
+	MOVES_AT_ONCE = 16,		/* of a subscription, in a row: then a pause, ... */
+	MOVES_MAX = 640,		/* ... and in all */
+	MOVES_PAUSE_MS = 250
 };
 
 int64_t
@@ -189,6 +191,16 @@ ask(struct redis_sub *rs)
 }
 
 void
+pubsub_ask(struct loop_timer *t)
+{
+	struct redis_broker *rb = t->arg;
+
+	for (struct redis_sub *rs = rb->subs; rs; rs = rs->next)
+		if (rs->s && rs->conn && !rs->placed)
+			ask(rs);
+}
+
+void
 pubsub_reply(struct redis_conn *c, struct redis_sub *rs, const struct resp_value *v)
 {
 	struct redis_broker *rb = c->rb;
@@ -209,7 +221,12 @@ pubsub_reply(struct redis_conn *c, struct redis_sub *rs, const struct resp_value
 		if (to && to != c) {
 			cluster_map(rb, slot, to);
 			rs->conn = to;
-			ask(rs);
+			/* While a slot moves, its nodes may for a moment each say that the
+			 * other has it. */
+			if (rs->moves % MOVES_AT_ONCE)
+				ask(rs);
+			else
+				loop_timer_set(rb->loop, &rb->ask, MOVES_PAUSE_MS);
 			return;
 		}
 	}

@@ -373,6 +373,7 @@ for bodies in got.values():
 	two=$(redis_cli cluster myid)
 	redis_cli cluster setslot 12182 node "$one" > moved
 	redis_use one
+	sleep 0.4			# each says that the other has it
 	redis_cli cluster setslot 12182 node "$one" > moved
 	wait_for grep -q 'its slot has moved' sub.err
 	heard() { [ "$(redis_cli pubsub shardnumsub foo | tail -n 1)" = 1 ]; }
