@@ -12,6 +12,11 @@
  * can that be told from a dead node. The subscriber may then see it twice. Lost
  * a second time, its fate is unknown. So each connection that goes settles a
  * request or marks one, and there is an end to it.
+ *
+ * After such a loss requests go one at a time, so that a server that closes after
+ * each answer, or each few, gets nothing twice again; a connection that has borne
+ * `calm` answers is no such server's, and its window doubles, and so on. Each loss
+ * doubles `calm`, too.
  */
 #include <stdlib.h>
 
@@ -25,6 +30,8 @@ enum {
 	OUT_MAX = 512 * 1024,		/* rendered and not yet taken by the kernel */
 	ANSWER_MAX = 1024 * 1024,	/* a longer answer is no answer */
 	INTERIM_MAX = 64,		/* 1xx heads before an answer */
+	CALM_FIRST = 32,		/* answers before a window opens again */
+	CALM_MAX = 64 * 1024,
 	/* A node that sends its answers one by one wakes us for each. While more
 	 * than this many are to come, and eight times what came, we look away for
 	 * a millisecond: a Go subscriber then needs 4 to 17 times less CPU an event. */
@@ -43,7 +50,9 @@ struct endpoint {
 	size_t cap;
 	uint64_t head, sent, tail;
 	bool proven;			/* this connection has answered and stays */
-	bool single;			/* does not pipeline: one at a time */
+	size_t window;			/* requests in flight, after a loss; 0: as many as may be */
+	size_t calm;			/* answers of one connection that double it ... */
+	size_t answered;		/* ... and those that have come */
 	bool no_more;			/* the connection will be closed by the node */
 	bool busy, doomed;		/* in a callback; to be freed after it */
 	struct error down;
@@ -107,6 +116,27 @@ endpoint_hang_up(struct endpoint *e)
 	e->body_left = 0;
 	e->drip = (struct http_drip){ 0 };
 	e->interim = 0;
+	e->window = e->window ? 1 : 0;
+	e->answered = 0;
+}
+
+/* Requests in flight may be lost by this node: so few of them at first. */
+static void
+endpoint_calm_down(struct endpoint *e)
+{
+	e->window = 1;
+	e->calm = !e->calm ? CALM_FIRST : e->calm < CALM_MAX ? 2 * e->calm : CALM_MAX;
+}
+
+static void
+endpoint_went_well(struct endpoint *e)
+{
+	if (!e->window || ++e->answered < e->calm)
+		return;
+	e->answered = 0;
+	e->window *= 2;
+	if (e->window >= e->hb->depth)
+		e->window = 0;
 }
 
 /* Every request gets its result. known: what was in flight is known not to have
@@ -166,7 +196,7 @@ endpoint_lost(struct endpoint *e, const struct error *err)
 		return;
 	}
 	if (e->sent - e->head > 1)
-		e->single = true;
+		endpoint_calm_down(e);
 	if (!answered_all)
 		twice = endpoint_lost_twice(e, &n);
 	e->sent = e->head;
@@ -293,6 +323,7 @@ endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 		e->proven = true;
 	else
 		e->no_more = true;
+	endpoint_went_well(e);
 	endpoint_answer(e, &h);
 	return h.size;
 }
@@ -416,7 +447,7 @@ static int endpoint_connect(struct endpoint *, struct error *);
 static void
 endpoint_fill(struct endpoint *e)
 {
-	size_t depth = e->proven && !e->single ? e->hb->depth : 1;
+	size_t depth = !e->proven ? 1 : e->window ? e->window : e->hb->depth;
 
 	while (e->sent < e->tail && e->sent - e->head < depth &&
 	    buf_len(stream_out(e->stream)) < OUT_MAX) {
