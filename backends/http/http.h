@@ -11,7 +11,8 @@
  *	limits.c	how much of time, memory and descriptors peers may take
  *	directory.c	the publisher's view of who subscribes: lookups, watches
  *	route.c		from a topic to the nodes that must answer
- *	endpoint.c	one connection to a node: pipelining, answers, failures
+ *	endpoint.c	one connection to a node: pipelining, failures
+ *	exchange.c	the bytes of a request and of an answer
  *	secure.c	when either side speaks TLS
  *
  * go-micro has two dialects that never see each other (2.1). We register with
