@@ -11,7 +11,8 @@
  *	limits.c	how much of time, memory and descriptors peers may take
  *	directory.c	the publisher's view of who subscribes: lookups, watches
  *	route.c		from a topic to the nodes that must answer
- *	endpoint.c	one connection to a node: pipelining, answers, failures
+ *	endpoint.c	one connection to a node: pipelining, failures
+ *	exchange.c	the bytes of a request and of an answer
  *	secure.c	when either side speaks TLS
  *
  * go-micro has two dialects that never see each other (2.1). We register with
@@ -215,6 +216,8 @@ bool secure_server(const struct http_broker *);
 /* Once the listener is there: its host goes into a self-made certificate. */
 int secure_server_open(struct http_broker *, const struct server *, struct error *);
 int secure_accept(struct http_broker *, struct stream *, struct error *);
+/* Instead of accepting: says no in TLS, and the stream is to be closed. */
+void secure_refuse(struct stream *);
 int secure_connect(struct http_broker *, struct stream *, const char *address, struct error *);
 /* Why the user will not have that node spoken to; NULL: nothing is against it. */
 const struct error *secure_unfit(const struct http_broker *, const struct peer *);
