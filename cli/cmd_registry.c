@@ -15,6 +15,7 @@
 
 enum {
 	REGISTRY_DRAIN_MS = 1000,	/* for a slow reader of stdout, at the end */
+	FOUND_MAX = 32 << 20,		/* bytes of answers to one lookup */
 	UNREAD_MAX = 16 << 20		/* changes that nobody reads are not kept beyond this */
 };
 
@@ -35,6 +36,7 @@ struct inquiry {
 	struct lookup lookup;
 	struct found **found;
 	size_t nfound, cap;
+	size_t bytes;			/* of them */
 	unsigned nrefused;
 	struct error refused;		/* the first that is not believed, and why */
 	/* watch */
@@ -44,7 +46,8 @@ struct inquiry {
 	struct loop_idle idle;
 	struct loop_task settle;
 	struct loop_timer drain;
-	uint64_t changes, unread;
+	uint64_t changes;
+	uint64_t lost;			/* not kept, since nobody reads */
 	bool ending;
 };
 
@@ -60,11 +63,28 @@ put_found(struct inquiry *q, struct found *f)
 	q->found[q->nfound++] = f;
 }
 
+static size_t
+node_size(const struct node *n)
+{
+	size_t size = n->id.n + n->address.n;
+
+	for (size_t i = 0; i < n->nmetadata; i++)
+		size += n->metadata[i].key.n + n->metadata[i].value.n + sizeof *n->metadata;
+	return size;
+}
+
 static bool
 found(struct lookup *l, const struct service *s)
 {
 	struct inquiry *q = l->arg;
 
+	if (q->bytes > FOUND_MAX) {
+		if (!q->lost++)
+			log_warn("more than %d MiB of answers: the rest is not shown", FOUND_MAX >> 20);
+		return true;
+	}
+	for (size_t i = 0; i < s->nnodes; i++)
+		q->bytes += node_size(&s->nodes[i]);
 	if (s->nnodes == 0)
 		put_found(q, found_new(s, NULL));
 	for (size_t i = 0; i < s->nnodes; i++)
@@ -228,11 +248,11 @@ watch_changed(struct watch *w, enum registry_action action, const struct service
 	if (q->ending)
 		return;
 	if (buf_len(out) > UNREAD_MAX) {
-		if (!q->unread++)
+		if (!q->lost++)
 			log_warn("stdout is not read: changes are lost");
 		return;
 	}
-	q->unread = 0;
+	q->lost = 0;
 	for (size_t i = 0; i < s->nnodes; i++) {
 		struct found *f = found_new(s, &s->nodes[i]);
 

@@ -418,9 +418,15 @@ static void
 forget_node(struct http_broker *hb, unsigned dialect, const struct service *s,
 	const struct node *n)
 {
-	struct peer *next;
+	struct peer *next, *p;
 
-	for (struct peer *p = hb->dir.peers; p; p = next) {
+	if (s->version.n && n->address.n) {
+		p = find_peer(hb, dialect, s, n, hash_name(hb, dialect, s, n));
+		if (p)
+			take_off(hb, p);
+		return;
+	}
+	for (p = hb->dir.peers; p; p = next) {
 		next = p->next;
 		if (p->dialect == dialect && bytes_eq(bytes_of(p->id, p->id_len), n->id) &&
 		    (!s->version.n || bytes_eq(bytes_str(p->version), s->version)) &&

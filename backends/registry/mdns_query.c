@@ -38,8 +38,7 @@ enum {
 	LOOK_MS = 1,			/* between looks at the backlog */
 	AGAIN_MS = 30,
 	TOGETHER_US = 1000,		/* lookups this close make one round */
-	NODES_MAX = 10000,		/* reported to one lookup, ... */
-	BYTES_MAX = 32 << 20		/* ... or as many bytes of them */
+	NODES_MAX = 10000		/* reported to one lookup */
 };
 
 #define MS 1000000ull			/* in ns */
@@ -53,7 +52,6 @@ struct ask {
 	struct bytes service;		/* NULL: the list of services */
 	bool relevant;
 	unsigned reported;
-	size_t bytes;
 };
 
 struct mdns_round {
@@ -71,40 +69,20 @@ struct mdns_round {
 
 /* ---- answers ---- */
 
-static size_t
-service_size(const struct service *s)
-{
-	size_t n = s->name.n + s->version.n;
-
-	for (size_t i = 0; i < s->nnodes; i++) {
-		const struct node *node = &s->nodes[i];
-
-		n += node->id.n + node->address.n;
-		for (size_t k = 0; k < node->nmetadata; k++)
-			n += node->metadata[k].key.n + node->metadata[k].value.n +
-				sizeof *node->metadata;
-	}
-	return n;
-}
-
 /* Has the user room for that one? Counts it. */
 static bool
-has_room(struct ask *a, const struct service *s)
+has_room(struct ask *a)
 {
-	if (a->reported >= NODES_MAX || a->bytes >= BYTES_MAX)
-		return false;
-	a->reported++;
-	a->bytes += service_size(s);
-	if (a->reported == NODES_MAX || a->bytes >= BYTES_MAX)
-		log_verbose("mdns: %u answers for one lookup, with %zu bytes: the rest is ignored",
-			a->reported, a->bytes);
-	return true;
+	if (a->reported == NODES_MAX)
+		log_verbose("mdns: more than %d answers for one lookup: the rest is ignored",
+			NODES_MAX);
+	return a->reported++ < NODES_MAX;
 }
 
 static void
 report(struct mdns_round *r, struct ask *a, const struct service *s)
 {
-	if (!has_room(a, s))
+	if (!has_room(a))
 		return;
 	if (!a->user->found(a->user, s))
 		return;
@@ -169,7 +147,7 @@ found_node(struct mdns_round *r, struct ask *a, const struct micro_instance *in,
 	s.version = m->txt.version;
 	if (!why)
 		report(r, a, &s);
-	else if (has_room(a, &s))
+	else if (has_room(a))
 		a->user->refused(a->user, &s, why);
 }
 
