@@ -346,9 +346,19 @@ dir_refused(struct lookup *l, const struct service *s, const char *why)
 	struct http_broker *hb = l->arg;
 	struct bytes topic;
 
-	for (size_t i = 0; i < s->nnodes; i++)
-		if (node_topic(s, &s->nodes[i], &topic))
-			route_refused(hb, topic, &s->nodes[i], why);
+	for (size_t i = 0; i < s->nnodes; i++) {
+		const struct node *n = &s->nodes[i];
+
+		if (!node_topic(s, n, &topic))
+			continue;
+		route_refused(hb, topic, n, why);
+		/* Who waits is not told at the end of the lookup. */
+		if (hb->audience.fn && bytes_eq(hb->audience.topic, topic) && !hb->dir.said_refused) {
+			log_warn("%.*s at %.*s is not believed: %s", BYTES_FMT(n->id),
+				BYTES_FMT(n->address), why);
+			hb->dir.said_refused = true;
+		}
+	}
 }
 
 static void

@@ -144,6 +144,7 @@ struct directory {
 	uint32_t serials;
 	size_t npeers, peer_bytes;
 	bool said_full, crowded;	/* it is full; of nodes that are all needed */
+	bool said_refused;
 	struct lookup lookup[DIALECTS];
 	struct watch watch[DIALECTS];
 	bool looking[DIALECTS];

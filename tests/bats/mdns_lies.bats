@@ -402,6 +402,49 @@ create  greeter  1.0  10_78_0_2  10.78.0.2:9000"
 	done
 }
 
+@test "pub: what listens on our loopback is not sent to because another host says so" {
+	local addr
+
+	host a
+	host b
+	cable a b
+	start four on a python3 -um http.server -b 127.0.0.1 9000
+	start six on a python3 -um http.server -b ::1 9000
+	wait_for grep -q Serving four.out
+	wait_for grep -q Serving six.out
+	for addr in 127.0.0.1 ::1 ::ffff:127.0.0.1 10.78.0.1; do
+		fake f on b answer --service micro.http.broker --id t.x-far --addr $addr \
+			--version ff.http.broadcast --meta broker=http --meta topic=t.x
+		run --separate-stderr on a mbus pub -X mdns.allow=local,link t.x hello
+		status_is 5
+		has "$stderr" "nobody subscribes who is believed; t.x-far at " "but another machine says so"
+		run --separate-stderr on a mbus pub -W 300ms --wait 1 t.x hello
+		status_is 124
+		is "$(grep -c "t.x-far at .* is not believed: .*, but another machine says so" <<< "$stderr")" 1
+		stop f KILL
+		# One that stays and hears it announced.
+		mkfifo pub.in
+		start pub on a mbus pub -v -l t.x
+		exec 7> pub.in
+		echo one >&7
+		wait_for grep -q "nobody subscribes" pub.err
+		sleep 0.7
+		on b python3 "$FAKE" announce --service micro.http.broker --id t.x-far --addr $addr \
+			--version ff.http.broadcast --meta broker=http --meta topic=t.x
+		wait_for grep -q "t.x-far.*is ignored" pub.err
+		echo two >&7
+		exec 7>&-
+		finish pub
+		rm pub.in
+	done
+	nowhere POST four.err six.err
+	# On its own host the same is true.
+	fake f on a answer --service micro.http.broker --id t.x-near --addr 127.0.0.1 \
+		--version ff.http.broadcast --meta broker=http --meta topic=t.x
+	run --separate-stderr on a mbus pub t.x hello
+	has "$stderr" "127.0.0.1:9000: answered 501"
+}
+
 @test "who is on no network of this machine is neither heard nor answered" {
 	host a
 	host b
@@ -439,7 +482,7 @@ create  greeter  1.0  10_78_0_2  10.78.0.2:9000"
 @test "mdns.allow: wrong lists are refused" {
 	local list
 
-	for list in "" x , local, 10.0.0.0/33 10.0.0.0/ 10.0.0/8 ::/129 fd00::/8x /8 10.0.0.0/-1 1.2.3.4:80 \
+	for list in "" x "," "local," 10.0.0.0/33 10.0.0.0/ 10.0.0/8 ::/129 fd00::/8x /8 10.0.0.0/-1 1.2.3.4:80 \
 	    10.0.0.0/99999999999999999999; do
 		run --separate-stderr mbus registry -X mdns.allow="$list" list
 		status_is 2
