@@ -26,7 +26,7 @@
 enum {
 	BATCH = 16,
 	DRAIN_MAX = 256,		/* batches: nobody may keep us reading for ever, ... */
-	DRAIN_MS = 20,			/* ... nor for long */
+	DRAIN_MS = 100,			/* ... nor for long */
 	PACKET_ROOM = 65536,
 	RECEIVE_BUFFER = 1 << 20	/* a burst of answers of some thousand nodes */
 };
