@@ -481,7 +481,8 @@ directory_init(struct http_broker *hb)
 	if (getrandom(&hb->hash_seed, sizeof hb->hash_seed, GRND_NONBLOCK) < 0)
 		hb->hash_seed = loop_clock_ns();
 	for (unsigned d = 0; d < DIALECTS; d++) {
-		hb->dir.lookup[d] = (struct lookup){ .found = dir_found, .refused = dir_refused, .done = dir_done, .arg = hb };
+		hb->dir.lookup[d] = (struct lookup){ .found = dir_found, .done = dir_done,
+			.refused = dir_refused, .arg = hb };
 		hb->dir.watch[d] = (struct watch){ .name = bytes_str(dialects[d].service),
 			.changed = dir_changed, .arg = hb };
 	}
