@@ -35,10 +35,16 @@ enum {
 	NAP_NS = 1000 * 1000
 };
 
+static struct endpoint **
+bucket(struct http_broker *hb, const char *address)
+{
+	return &hb->endpoints[http_hash(hb->hash_seed, bytes_str(address)) % ENDPOINT_BUCKETS];
+}
+
 static void
 endpoint_free(struct endpoint *e)
 {
-	struct endpoint **p = &e->hb->endpoints;
+	struct endpoint **p = bucket(e->hb, e->address);
 
 	if (e->busy) {
 		e->doomed = true;
@@ -392,7 +398,7 @@ endpoint_send(struct http_broker *hb, struct endpoint *e, const struct request *
 struct endpoint *
 endpoint_get(struct http_broker *hb, const struct peer *p)
 {
-	struct endpoint *e = hb->endpoints;
+	struct endpoint **at = bucket(hb, p->address), *e = *at;
 
 	while (e && (e->dialect != p->dialect || e->secure != p->secure ||
 	    strcmp(e->address, p->address) != 0))
@@ -407,8 +413,8 @@ endpoint_get(struct http_broker *hb, const struct peer *p)
 		e->fail.fn = endpoint_fail_task;
 		e->nap.fn = endpoint_nap_over;
 		e->pump.arg = e->fail.arg = e->nap.arg = e;
-		e->next = hb->endpoints;
-		hb->endpoints = e;
+		e->next = *at;
+		*at = e;
 	}
 	e->users++;
 	return e;
@@ -428,31 +434,39 @@ endpoint_down(const struct endpoint *e)
 	return e->down_until_ns && loop_clock_ns() < e->down_until_ns ? &e->down : NULL;
 }
 
+static unsigned
+endpoint_forget(struct endpoint *e, const struct flight *fl)
+{
+	unsigned sent = 0;
+	bool stuck = false;
+
+	for (uint64_t i = e->head; i < e->tail; i++) {
+		struct request *r = at(e, i);
+
+		if (r->flight != fl)
+			continue;
+		r->flight = NULL;
+		sent += i < e->sent || r->lost;
+		stuck |= i == e->head && i < e->sent;
+	}
+	/* It has not answered the oldest in all that time, and what came behind it
+	 * waits in vain. */
+	if (stuck) {
+		error_set(&e->down, ERR_UNKNOWN, "%s: no answer within %u ms", e->address,
+			e->hb->b.opts.timeout_ms);
+		loop_defer(e->hb->loop, &e->fail);
+	}
+	return sent;
+}
+
 unsigned
 endpoints_forget(struct http_broker *hb, struct flight *fl)
 {
 	unsigned sent = 0;
 
-	for (struct endpoint *e = hb->endpoints; e; e = e->next) {
-		bool stuck = false;
-
-		for (uint64_t i = e->head; i < e->tail; i++) {
-			struct request *r = at(e, i);
-
-			if (r->flight != fl)
-				continue;
-			r->flight = NULL;
-			sent += i < e->sent || r->lost;
-			stuck |= i == e->head && i < e->sent;
-		}
-		/* It has not answered the oldest in all that time, and what came
-		 * behind it waits in vain. */
-		if (stuck) {
-			error_set(&e->down, ERR_UNKNOWN, "%s: no answer within %u ms", e->address,
-				hb->b.opts.timeout_ms);
-			loop_defer(hb->loop, &e->fail);
-		}
-	}
+	for (unsigned i = 0; i < ENDPOINT_BUCKETS; i++)
+		for (struct endpoint *e = hb->endpoints[i]; e; e = e->next)
+			sent += endpoint_forget(e, fl);
 	return sent;
 }
 
@@ -462,11 +476,12 @@ endpoints_release(struct http_broker *hb)
 {
 	struct endpoint *e, *next;
 
-	for (e = hb->endpoints; e; e = next) {
-		e->busy = true;		/* or the last peer would free it under us */
-		while (e->head < e->tail)
-			peer_unref(hb, at(e, e->head++)->peer);
-		next = e->next;
-		endpoint_idle(e);
-	}
+	for (unsigned i = 0; i < ENDPOINT_BUCKETS; i++)
+		for (e = hb->endpoints[i]; e; e = next) {
+			e->busy = true;		/* or the last peer would free it under us */
+			while (e->head < e->tail)
+				peer_unref(hb, at(e, e->head++)->peer);
+			next = e->next;
+			endpoint_idle(e);
+		}
 }
