@@ -248,7 +248,7 @@ toy_start(struct toy *t, const char *address)
 }
 
 /* A server, and a link to it that is ready. */
-static bool
+static inline bool
 toy_open(struct toy *t, int reconnect)
 {
 	toy_init(t);
