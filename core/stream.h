@@ -12,7 +12,8 @@
  *
  * LIFE. stream_connect() or an accepting listener makes one; stream_close()
  * ends it from the user's side: no callback is made after it, its descriptor is
- * closed at once (what was flushed is sent by the kernel, the rest is dropped)
+ * closed at once (what was flushed is sent by the kernel, the rest is dropped; after
+ * stream_shutdown() unread input is thrown away first, so that it arrives)
  * and its memory is freed by the loop at the end of the turn. on_closed tells
  * that it ended from the other side; the user calls stream_close() then, too.
  * Callbacks are made by the loop only, never from within a call of the user's.
