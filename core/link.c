@@ -39,14 +39,6 @@ link_drop(struct link *l)
 
 /* ---- trying again ---- */
 
-static bool
-may_retry(const struct link *l, enum error_kind kind)
-{
-	int most = l->opts.broker->reconnect;
-
-	return l->had && !link_is_final(kind) && (most < 0 || l->tries < (unsigned)most);
-}
-
 /* 100 ms, doubled each time up to 5 s, and up to a fifth more or less, so that all
  * clients of a server that was restarted do not come back at once. */
 static void
@@ -62,11 +54,20 @@ link_wait(struct link *l)
 	log_verbose("%s: connecting again in %u.%u s", link_name(l), ms / 1000, ms / 100 % 10);
 }
 
-/* Said once until the next is ready. */
-static void
-link_retry(struct link *l, const struct error *err)
+/* err: why there is no connection. false: this is the end. */
+static bool
+link_retry(struct link *l, struct error *err)
 {
-	if (l->lost_ns) {
+	int most = l->opts.broker->reconnect;
+
+	if (!l->had || link_is_final(err->kind) || (most >= 0 && l->tries >= (unsigned)most)) {
+		if (l->tries)
+			error_prefix(err, "not connected again in %u %s", l->tries,
+				l->tries == 1 ? "try" : "tries");
+		l->state = LINK_IDLE;
+		return false;
+	}
+	if (l->lost_ns) {		/* that was said */
 		log_verbose("%s", err->text);
 	} else {
 		l->lost_ns = loop_clock_ns();
@@ -74,32 +75,18 @@ link_retry(struct link *l, const struct error *err)
 			target_without_name(l->target, err->text));
 	}
 	link_wait(l);
+	return true;
 }
 
-/* err: why no target would have us. false: this is the end. */
-static bool
-link_retry_if_any(struct link *l, struct error *err)
-{
-	if (may_retry(l, err->kind)) {
-		link_retry(l, err);
-		return true;
-	}
-	if (l->tries)
-		error_prefix(err, "not connected again in %u %s", l->tries,
-			l->tries == 1 ? "try" : "tries");
-	return false;
-}
-
+/* No target would have us. */
 static void
 attempt_over(struct link *l)
 {
 	struct error err = l->why;
 
 	link_drop(l);
-	if (link_retry_if_any(l, &err))
-		return;
-	l->state = LINK_IDLE;
-	l->ops->on_lost(l, &err, false);
+	if (!link_retry(l, &err))
+		l->ops->on_lost(l, &err, false);
 }
 
 /* The connection was ready. */
@@ -112,7 +99,7 @@ link_lost_ready(struct link *l, struct error *err)
 	 * second. */
 	l->short_lives = lived_ns < STABLE_MS * 1000000ull ? l->short_lives + 1 : 0;
 	l->step = l->short_lives ? l->short_lives - 1 : 0;
-	return link_retry_if_any(l, err);
+	return link_retry(l, err);
 }
 
 /* It was not: that is one failure of the attempt. */
@@ -122,7 +109,7 @@ link_lost_greeting(struct link *l, struct error *err)
 	attempt_note(l, err);
 	if (link_is_final(err->kind) || !attempt_has_more(l)) {
 		*err = l->why;
-		return link_retry_if_any(l, err);
+		return link_retry(l, err);
 	}
 	log_verbose("%s", err->text);
 	l->state = LINK_NEXT;
@@ -140,8 +127,6 @@ link_lost(struct link *l, const struct error *given)
 	link_drop(l);
 	l->ready = false;
 	again = ready ? link_lost_ready(l, &err) : link_lost_greeting(l, &err);
-	if (!again)
-		l->state = LINK_IDLE;
 	l->ops->on_lost(l, &err, again);
 }
 

@@ -74,7 +74,8 @@ struct stream *stream_connect(struct loop *, const char *address, const struct s
 	const struct stream_limits *, void *arg, struct error *);
 /* The same for addresses of the user's own, in which the host may be a name: it is
  * looked up meanwhile (localhost by nobody: it is 127.0.0.1, then ::1), and its
- * addresses are tried in turn. limits' time is for all of it. (What others tell is no reason to look up names.) */
+ * addresses are tried in turn. limits' time is for all of it. (What others tell is no
+ * reason to look up names.) */
 struct stream *stream_dial(struct loop *, const char *address, const struct stream_ops *,
 	const struct stream_limits *, void *arg, struct error *);
 void stream_close(struct stream *);
