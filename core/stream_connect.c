@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -120,8 +121,8 @@ stream_dial_end(struct stream *s)
 
 	if (!d)
 		return;
+	loop_fd_del(s->loop, &d->watch);	/* while its descriptor is still ours */
 	resolve_cancel(d->resolve);
-	loop_fd_del(s->loop, &d->watch);
 	loop_timer_clear(s->loop, &d->next);
 	free(d);
 	s->dial = NULL;
@@ -402,6 +403,33 @@ is_name(struct bytes host)
 	return host.n > 0 && host.n < 254;
 }
 
+/* And all names below it: RFC 6761 lets nobody else say what they mean. */
+static bool
+is_localhost(struct bytes host)
+{
+	static const char word[] = "localhost";
+	size_t n = sizeof word - 1;
+
+	host.n -= host.n && host.p[host.n - 1] == '.';
+	return host.n >= n && strncasecmp(host.p + host.n - n, word, n) == 0 &&
+		(host.n == n || host.p[host.n - n - 1] == '.');
+}
+
+static void
+dial_localhost(struct dial *d, unsigned port)
+{
+	union sockaddr_any *a = d->addr;
+
+	memset(a, 0, 2 * sizeof *a);
+	a[0].in.sin_family = AF_INET;
+	a[0].in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	a[1].in6.sin6_family = AF_INET6;
+	a[1].in6.sin6_addr = in6addr_loopback;
+	net_set_port(&a[0], port);
+	net_set_port(&a[1], port);
+	d->n = 2;
+}
+
 struct stream *
 stream_dial(struct loop *loop, const char *address, const struct stream_ops *ops,
 	const struct stream_limits *limits, void *arg, struct error *err)
@@ -419,6 +447,13 @@ stream_dial(struct loop *loop, const char *address, const struct stream_ops *ops
 	    !net_split(bytes_str(address), &host, &port) || !is_name(host) ||
 	    !units_count(port.p, 65535, &n) || !n)
 		return stream_connect(loop, address, ops, limits, arg, err);
+	if (is_localhost(host)) {
+		s = stream_begun(loop, -1, address, ops, limits, arg);
+		d = dial_new(s);
+		dial_localhost(d, (unsigned)n);
+		loop_timer_set_at(loop, &d->next, 0);	/* told by the loop only */
+		return s;
+	}
 	name = xmemdup0(host.p, host.n);
 	r = resolve_start(name, 0, err);
 	free(name);
