@@ -182,8 +182,8 @@ add_meta(struct formatter *f, struct buf *out, const struct event *ev)
 		add_i64(out, ev->offset);
 	}
 	if (ev->id.p) {
-		ADD(out, ",\"id\":");
-		json_add_string(out, ev->id);
+		buf_add_ch(out, ',');
+		add_field(out, "id", ev->id);
 	}
 	if (ev->qos >= 0) {
 		ADD(out, ",\"qos\":");

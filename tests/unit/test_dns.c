@@ -464,6 +464,27 @@ TEST(txt_written)
 	buf_release(&out);
 }
 
+/* Deflated otherwise than by Go, but out comes the same text to the byte. */
+TEST(txt_written_is_go_micros_text)
+{
+	static const struct keyval a = { BYTES("a"), BYTES("b") };
+	static const struct keyval kv[] = { { BYTES("topic"), BYTES("go.micro.topic.foo") },
+		{ BYTES("secure"), BYTES("false") }, { BYTES("broker"), BYTES("http") } };
+	struct buf out = BUF_INIT, ours = BUF_INIT;
+
+	micro_txt_write(&out, BYTES("greeter"), BYTES("1.2"), &a, 1);
+	buf_add_bytes(&ours, inflated(buf_bytes(&out)));
+	check(buf_len(&ours) > 0);
+	check_bytes(buf_bytes(&ours), inflated(txt_of(ANSWER_HEX)));
+	buf_clear(&out);
+	buf_clear(&ours);
+	micro_txt_write(&out, BYTES("micro.http.broker"), BYTES("ff.http.broadcast"), kv, 3);
+	buf_add_bytes(&ours, inflated(buf_bytes(&out)));
+	check_bytes(buf_bytes(&ours), inflated(txt_of(HTTP_ANSWER_HEX)));
+	buf_release(&out);
+	buf_release(&ours);
+}
+
 /* Any JSON as a TXT record. */
 static const char *
 read_json(struct micro_txt *t, struct bytes json)
