@@ -74,6 +74,9 @@ struct common_args {
 	const char *url_user;
 	struct bytes url_password;
 	int reconnect_n;		/* of reconnect, as in struct broker_options */
+	/* Made by common_prepare(). */
+	const struct broker_ops *ops;
+	struct bytes password;		/* p NULL: none */
 };
 
 extern const struct opt common_opts[];
@@ -94,6 +97,10 @@ int common_resolve(struct common_args *, struct error *);
 /* Frees what common_resolve() and opt_parse() allocated. */
 void common_release(struct common_args *);
 
+/* Finds the broker's module and reads the files of passwords: what may wait (a FIFO, a
+ * terminal), and so is best called before signals are the loop's. common_open() does
+ * it if nobody has. */
+int common_prepare(struct common_args *, struct error *);
 /* The broker the user chose, with the registry it needs. opts: the caller has
  * filled timeout_ms, window_*, notify, notify_arg, ack, and reconnect with what
  * holds when the user says nothing; the rest is filled here.

@@ -349,6 +349,8 @@ pub_run(void *args, int noperands, char **operands, struct error *err)
 	p.args = args;
 	r = pub_source_init(&p.source, p.args, noperands, operands, err);
 	if (r == 0)
+		r = common_prepare(&p.args->common, err);
+	if (r == 0)
 		r = pub_start_run(&p, err);
 	pub_source_release(&p.source);
 	loop_free(p.loop);
