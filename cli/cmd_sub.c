@@ -518,7 +518,9 @@ sub_run(void *args, int noperands, char **operands, struct error *err)
 	struct sub s = { .args = a };
 	int r;
 
-	r = sub_topics(a, noperands, operands, err);
+	r = common_url(&a->common, err);
+	if (r == 0)
+		r = sub_topics(a, noperands, operands, err);
 	if (r == 0)
 		r = sub_how(&s, err);
 	if (r == 0)

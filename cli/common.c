@@ -121,7 +121,7 @@ common_resolve(struct common_args *c, struct error *err)
 		c->xpairs[c->nxpairs].name = xmemdup0(x, (size_t)(eq - x));
 		c->xpairs[c->nxpairs++].value = eq + 1;
 	}
-	return connect_resolve(c, err);
+	return connect_check(c, err);
 }
 
 void
@@ -178,10 +178,18 @@ common_registry(const struct common_args *c, struct loop *loop, struct error *er
 }
 
 int
+common_url(struct common_args *c, struct error *err)
+{
+	return connect_urls(c, err);
+}
+
+int
 common_prepare(struct common_args *c, struct error *err)
 {
 	if (c->ops)
 		return 0;
+	if (common_url(c, err) < 0)
+		return -1;
 	c->ops = broker_find(c->broker, err);
 	return c->ops ? connect_secrets(c, err) : -1;
 }

@@ -328,20 +328,21 @@ read_reconnect(struct common_args *c, struct error *err)
 }
 
 int
-connect_resolve(struct common_args *c, struct error *err)
+connect_check(struct common_args *c, struct error *err)
 {
-	if (check_tls(&c->tls, err) < 0 || read_reconnect(c, err) < 0)
-		return -1;
 	if (c->username && !*c->username)
 		return error_set(err, ERR_USAGE, "--username: it is empty");
-	if (c->url) {
-		if (take_url(c, err) < 0)
-			return -1;
-	} else if (c->address && strstr(c->address, "://")) {
-		if (take_addresses(c, c->address, err) < 0)
-			return -1;
-	}
-	return 0;
+	return check_tls(&c->tls, err) < 0 ? -1 : read_reconnect(c, err);
+}
+
+int
+connect_urls(struct common_args *c, struct error *err)
+{
+	if (c->server)
+		return 0;
+	if (c->url)
+		return take_url(c, err);
+	return c->address && strstr(c->address, "://") ? take_addresses(c, c->address, err) : 0;
 }
 
 void

@@ -8,9 +8,10 @@
 
 #include "cli/cli.h"
 
-/* Checks what was given, and takes the URLs apart: broker, server, topic,
- * url_user and url_password of the args are right then. Reads no file. */
-int connect_resolve(struct common_args *, struct error *);
+/* Checks what was given, as far as it does not depend on the broker. */
+int connect_check(struct common_args *, struct error *);
+/* Takes the URLs apart, once: see common_url(). */
+int connect_urls(struct common_args *, struct error *);
 void connect_release(struct common_args *);
 
 /* Is TLS asked for? */
