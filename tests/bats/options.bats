@@ -67,6 +67,8 @@ refuses() {
 		# shellcheck disable=SC2086
 		refuses 2 "${option%% *} is for a broker" -- "$MBUS" registry $option list
 	done
+	# The registry command has no use for a broker's address, and none against it.
+	MICRO_BROKER_ADDRESS=null://h/t "$MBUS" registry -X mdns.wait=quick list
 	# Known, but not here.
 	cp "$MBUS" mbus
 	refuses 5 "null.so" -- ./mbus pub --url null://h t b
