@@ -59,7 +59,7 @@ null_unsubscribe(struct subscription *s)
 
 const struct broker_ops null_broker_ops = {
 	.name = "null",
-	.caps = BROKER_GROUP | BROKER_KEY | BROKER_NULL_BODY | BROKER_NULL_HEADER |
+	.caps = BROKER_GROUP | BROKER_HEADER | BROKER_KEY | BROKER_NULL_BODY | BROKER_NULL_HEADER |
 		BROKER_REPEAT_HEADER | BROKER_BINARY_HEADER | BROKER_BINARY_TOPIC |
 		BROKER_NO_NETWORK,
 	.size = sizeof(struct broker),

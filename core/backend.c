@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -20,48 +21,51 @@
 #include "core/tls.h"
 
 /* Weak: NULL where the Makefile left that backend out of the binary. */
-#define BROKER(n, summary, package) \
+#define BROKER(n, schemes, summary, package) \
 	extern const struct broker_ops n##_broker_ops __attribute__((weak));
+#define DRIVER(n, summary, package) \
+	extern const struct broker_ops n##_driver_ops __attribute__((weak));
 #define REGISTRY(n, summary, package) \
 	extern const struct registry_ops n##_registry_ops __attribute__((weak));
 #define LAYER(n, summary, package) \
 	extern const struct tls_ops n##_layer_ops __attribute__((weak));
 #include "core/backends.def"
 #undef BROKER
+#undef DRIVER
 #undef REGISTRY
 #undef LAYER
 
+#define BROKER(n, schemes, summary, package) { #n, schemes, summary, package, &n##_broker_ops },
+#define DRIVER(n, summary, package)
+#define REGISTRY(n, summary, package)
+#define LAYER(n, summary, package)
 const struct backend broker_table[] = {
-#define BROKER(n, summary, package) { #n, summary, package, &n##_broker_ops },
-#define REGISTRY(n, summary, package)
-#define LAYER(n, summary, package)
 #include "core/backends.def"
-#undef BROKER
-#undef REGISTRY
-#undef LAYER
-	{ NULL, NULL, NULL, NULL }
+	{ NULL }
 };
-
+#undef BROKER
+#define BROKER(n, schemes, summary, package)
+#undef DRIVER
+#define DRIVER(n, summary, package) { #n, NULL, summary, package, &n##_driver_ops },
+const struct backend driver_table[] = {
+#include "core/backends.def"
+	{ NULL }
+};
+#undef DRIVER
+#define DRIVER(n, summary, package)
+#undef REGISTRY
+#define REGISTRY(n, summary, package) { #n, NULL, summary, package, &n##_registry_ops },
 const struct backend registry_table[] = {
-#define BROKER(n, summary, package)
-#define REGISTRY(n, summary, package) { #n, summary, package, &n##_registry_ops },
-#define LAYER(n, summary, package)
 #include "core/backends.def"
-#undef BROKER
-#undef REGISTRY
-#undef LAYER
-	{ NULL, NULL, NULL, NULL }
+	{ NULL }
 };
-
-const struct backend tls_table[] = {
-#define BROKER(n, summary, package)
-#define REGISTRY(n, summary, package)
-#define LAYER(n, summary, package) { #n, summary, package, &n##_layer_ops },
-#include "core/backends.def"
-#undef BROKER
 #undef REGISTRY
+#define REGISTRY(n, summary, package)
 #undef LAYER
-	{ NULL, NULL, NULL, NULL }
+#define LAYER(n, summary, package) { #n, NULL, summary, package, &n##_layer_ops },
+const struct backend tls_table[] = {
+#include "core/backends.def"
+	{ NULL }
 };
 
 static const char *const built_modules[] = { BUILT_MODULES NULL };
@@ -104,13 +108,25 @@ module_path(char *out, size_t size, const char *name)
 	return access(out, R_OK) == 0;
 }
 
+/* A module is asked for where its capabilities count and where it is used. */
+static struct {
+	const struct backend *row;
+	const struct module *module;
+} loaded[16];
+
 static const struct module *
 module_load(const struct backend *row, const char *what, struct error *err)
 {
+	const size_t max = sizeof loaded / sizeof *loaded;
 	const struct module *m;
+	size_t slot = 0;
 	char path[PATH_MAX + 64];
 	void *handle;
 
+	while (slot < max && loaded[slot].row && loaded[slot].row != row)
+		slot++;
+	if (slot < max && loaded[slot].row)
+		return loaded[slot].module;
 	if (!module_path(path, sizeof path, row->name)) {
 		error_set(err, ERR_NOTFOUND, "the %s %s is built, but its module %s.so is not beside "
 			"the binary (make install, or MBUS_MODULES=DIR)", row->name, what, row->name);
@@ -134,6 +150,10 @@ module_load(const struct backend *row, const char *what, struct error *err)
 		return NULL;
 	}
 	log_debug("%s %s: loaded %s", row->name, what, path);
+	if (slot < max) {
+		loaded[slot].row = row;
+		loaded[slot].module = m;
+	}
 	return m;
 }
 
@@ -146,6 +166,8 @@ module_ops(const struct module *m, const struct backend *table, const char *name
 		for (const struct broker_ops *const *o = m->brokers; o && *o; o++)
 			if (strcmp((*o)->name, name) == 0)
 				return *o;
+	} else if (table == driver_table) {
+		return m->brokers ? m->brokers[0] : NULL;
 	} else if (table == tls_table) {
 		return m->tls;
 	} else {
@@ -157,6 +179,20 @@ module_ops(const struct module *m, const struct backend *table, const char *name
 }
 
 /* ---- finding ---- */
+
+const struct backend *
+broker_of_scheme(struct bytes scheme)
+{
+	for (const struct backend *row = broker_table; row->name; row++)
+		for (const char *s = row->schemes; s && *s;) {
+			size_t n = strcspn(s, " ");
+
+			if (n == scheme.n && strncasecmp(s, scheme.p, n) == 0)
+				return row;
+			s += n + (s[n] == ' ');
+		}
+	return NULL;
+}
 
 /* What go-micro's users may well ask for, and this version does not have. */
 static const char *const others[] = {

@@ -7,6 +7,14 @@
 #include "core/buf.h"
 #include "core/text.h"
 
+const struct publish_options publish_defaults = {
+	.qos = -1,
+	.partition = -1,
+	.props = { .ttl_ms = -1 },
+};
+
+const struct subscribe_options subscribe_defaults = { .qos = -1 };
+
 static const char *
 xopt_name(const char *name, const char *prefix)
 {
@@ -24,15 +32,21 @@ find_option(const struct broker_option *o, const char *name)
 	return NULL;
 }
 
+static const char *
+find_xopt(const struct broker_ops *ops, const struct broker_options *opts, const char *name)
+{
+	const struct broker_option *o = find_option(ops->options, name);
+
+	for (size_t i = opts->nxopts; i-- > 0;)
+		if (strcmp(xopt_name(opts->xopts[i].name, ops->name), name) == 0)
+			return opts->xopts[i].value;
+	return o ? o->value : NULL;
+}
+
 const char *
 broker_xopt(const struct broker *b, const char *name)
 {
-	const struct broker_option *o = find_option(b->ops->options, name);
-
-	for (size_t i = b->opts.nxopts; i-- > 0;)
-		if (strcmp(xopt_name(b->opts.xopts[i].name, b->ops->name), name) == 0)
-			return b->opts.xopts[i].value;
-	return o ? o->value : NULL;
+	return find_xopt(b->ops, &b->opts, name);
 }
 
 /* A -X name is the broker's own, or belongs to the registry ("mdns.wait"). */
@@ -54,6 +68,52 @@ check_xopts(const struct broker_ops *ops, const struct broker_options *opts, str
 	return 0;
 }
 
+/* The ops of the -X driver that the user chose; its own where that is the broker
+ * itself. */
+static const struct broker_ops *
+find_driver(const struct broker_ops *ops, const struct broker_options *opts, struct error *err)
+{
+	const struct broker_option *o = find_option(ops->options, "driver");
+	const struct broker_ops *driver;
+	const char *name;
+
+	if (!o)
+		return ops;
+	name = find_xopt(ops, opts, "driver");
+	if (strcmp(name, o->value) == 0)
+		return ops;
+	driver = backend_find(driver_table, "driver", name, err);
+	if (driver && strcmp(driver->name, ops->name) != 0) {
+		error_set(err, ERR_USAGE, "-X driver=%s: not a driver of the %s broker", name,
+			ops->name);
+		return NULL;
+	}
+	return driver;
+}
+
+/* What the user asked for and this broker has not: an error, never ignored. */
+static int
+check_caps(const struct broker_ops *ops, const struct broker_options *opts, struct error *err)
+{
+	const struct {
+		bool asked;
+		enum broker_caps cap;
+		const char *what;
+	} wants[] = {
+		{ opts->tls, BROKER_TLS, "TLS" },
+		{ opts->username || opts->password.p, BROKER_USER, "users and passwords" },
+		{ opts->reconnect > 0, BROKER_RECONNECT, "connection that could be made again" },
+		{ opts->ack != PUBLISH_ACK_BROKER, BROKER_ACK_CHOICE, "choice of --ack" },
+		{ opts->wire == WIRE_RAW, BROKER_RAW, "--wire raw" },
+	};
+
+	for (size_t i = 0; i < sizeof wants / sizeof *wants; i++)
+		if (wants[i].asked && !(ops->caps & wants[i].cap))
+			return error_set(err, ERR_NOTFOUND, "the %s broker has no %s", ops->name,
+				wants[i].what);
+	return 0;
+}
+
 struct broker *
 broker_new(const char *name, struct loop *loop, const struct broker_options *opts,
 	struct error *err)
@@ -63,14 +123,14 @@ broker_new(const char *name, struct loop *loop, const struct broker_options *opt
 
 	if (!ops || check_xopts(ops, opts, err) < 0)
 		return NULL;
-	if (opts->tls && !(ops->caps & BROKER_TLS)) {
-		error_set(err, ERR_NOTFOUND, "the %s broker has no TLS", ops->name);
+	ops = find_driver(ops, opts, err);
+	if (!ops || check_caps(ops, opts, err) < 0)
 		return NULL;
-	}
 	b = xcalloc(1, ops->size);
 	b->ops = ops;
 	b->loop = loop;
 	b->opts = *opts;
+	b->caps = ops->caps;
 	if (!b->opts.window_events)
 		b->opts.window_events = 1;
 	if (ops->init(b, err) < 0) {
@@ -156,19 +216,11 @@ name_repeats(const struct message *m)
 	return false;
 }
 
-const char *
-broker_cannot_carry(const struct broker_ops *ops, struct bytes topic, const struct message *m)
+static const char *
+cannot_carry_headers(unsigned caps, const struct message *m)
 {
-	unsigned caps = ops->caps;
-
-	if (!(caps & BROKER_BINARY_TOPIC) && !utf8_valid(topic.p, topic.n))
-		return "topic";
-	if (!(caps & BROKER_KEY) && m->key.p)
-		return "key";
-	if (!(caps & BROKER_NULL_BODY) && !m->body.p)
-		return "null";
-	if (!m->nheaders)
-		return NULL;
+	if (!(caps & BROKER_HEADER))
+		return "header";
 	if (!(caps & BROKER_NULL_HEADER))
 		for (size_t i = 0; i < m->nheaders; i++)
 			if (!m->headers[i].value.p)
@@ -181,6 +233,37 @@ broker_cannot_carry(const struct broker_ops *ops, struct bytes topic, const stru
 			    !utf8_valid(m->headers[i].value.p, m->headers[i].value.n))
 				return "binary";
 	return NULL;
+}
+
+static const char *
+cannot_carry_options(unsigned caps, const struct publish_options *o)
+{
+	if (!(caps & BROKER_QOS) && o->qos >= 0)
+		return "qos";
+	if (!(caps & BROKER_RETAIN) && o->retain)
+		return "retain";
+	if (!(caps & BROKER_PARTITION) && o->partition >= 0)
+		return "partition";
+	if (!(caps & BROKER_PROPS) && (o->props.content_type.p || o->props.reply_to.p ||
+	    o->props.correlation.p || o->props.ttl_ms >= 0))
+		return "property";
+	return NULL;
+}
+
+const char *
+broker_cannot_carry(unsigned caps, const struct publication *p)
+{
+	const struct message *m = &p->msg;
+	const char *field;
+
+	if (!(caps & BROKER_BINARY_TOPIC) && !utf8_valid(p->topic.p, p->topic.n))
+		return "topic";
+	if (!(caps & BROKER_KEY) && m->key.p)
+		return "key";
+	if (!(caps & BROKER_NULL_BODY) && !m->body.p)
+		return "null";
+	field = m->nheaders ? cannot_carry_headers(caps, m) : NULL;
+	return field || !p->opts ? field : cannot_carry_options(caps, p->opts);
 }
 
 /* The first header with that fault, for the message. */
@@ -215,8 +298,23 @@ refuse_field(const struct broker *b, const char *field, const struct message *m,
 		{ "binary", "is not UTF-8, and this broker carries text headers only (--omit "
 			"binary leaves it out)" },
 	};
+	static const struct {
+		const char *field, *name, *why;
+	} lacks[] = {
+		{ "header", "headers", "carries none with this --wire (--omit header leaves them "
+			"out)" },
+		{ "qos", "QoS", "has none" },
+		{ "retain", "retain", "keeps no event" },
+		{ "partition", "partition", "has none" },
+		{ "property", "content type, reply topic, correlation, time to live",
+			"carries no such property" },
+	};
 	const struct header *h = guilty_header(field, m);
 
+	for (size_t i = 0; i < sizeof lacks / sizeof *lacks; i++)
+		if (strcmp(field, lacks[i].field) == 0)
+			return error_set(err, ERR_REFUSED, "%s: the %s broker %s",
+				lacks[i].name, b->ops->name, lacks[i].why);
 	if (strcmp(field, "topic") == 0)
 		return error_set(err, ERR_REFUSED, "topic: not UTF-8, and the %s broker carries "
 			"text topics only", b->ops->name);
@@ -245,7 +343,7 @@ broker_publish(struct broker *b, const struct publication *p, struct error *err)
 		b->was_full = true;
 		return PUBLISH_FULL;
 	}
-	field = broker_cannot_carry(b->ops, p->topic, &p->msg);
+	field = broker_cannot_carry(b->caps, p);
 	if (field)
 		return refuse_field(b, field, &p->msg, err);
 	/* Counted before: the outcome may come before publish returns. */
@@ -293,6 +391,34 @@ broker_outcome(struct broker *b, uint64_t id, size_t bytes, enum fate fate,
 
 /* ---- subscribing ---- */
 
+/* What is asked for and this broker has not: an error, never ignored. */
+static int
+check_subscribe(const struct broker *b, const struct subscribe_options *o, struct error *err)
+{
+	const struct {
+		bool asked;
+		enum broker_caps cap;
+		const char *what;
+	} wants[] = {
+		{ o->group, BROKER_GROUP, "has no groups" },
+		{ o->ack == SUBSCRIBE_ACK_AFTER_WRITE, BROKER_ACK, "is not told what was received, "
+			"so --ack after-write cannot work" },
+		{ o->ack == SUBSCRIBE_ACK_NONE, BROKER_ACK_CHOICE, "has no choice of --ack" },
+		{ o->from.kind || o->until.kind, BROKER_OFFSET, "keeps no events, so there is no "
+			"place to begin or to end at" },
+		{ o->ended, BROKER_END, "keeps no events, so there is no place to begin or to end "
+			"at" },
+		{ o->qos >= 0, BROKER_QOS, "has no QoS" },
+		{ o->no_retained, BROKER_RETAIN, "retains no events" },
+	};
+
+	for (size_t i = 0; i < sizeof wants / sizeof *wants; i++)
+		if (wants[i].asked && !(b->caps & wants[i].cap))
+			return error_set(err, ERR_NOTFOUND, "the %s broker %s", b->ops->name,
+				wants[i].what);
+	return 0;
+}
+
 struct subscription *
 broker_subscribe(struct broker *b, struct bytes topic, const struct subscribe_options *opts,
 	event_handler *handler, subscribed_fn *subscribed, void *arg, struct error *err)
@@ -303,11 +429,9 @@ broker_subscribe(struct broker *b, struct bytes topic, const struct subscribe_op
 		error_set(err, ERR_CONNECT, "%s: not connected", b->ops->name);
 		return NULL;
 	}
-	if (opts->group && !(b->ops->caps & BROKER_GROUP)) {
-		error_set(err, ERR_NOTFOUND, "the %s broker has no groups", b->ops->name);
+	if (check_subscribe(b, opts, err) < 0)
 		return NULL;
-	}
-	if (!(b->ops->caps & BROKER_BINARY_TOPIC) && !utf8_valid(topic.p, topic.n)) {
+	if (!(b->caps & BROKER_BINARY_TOPIC) && !utf8_valid(topic.p, topic.n)) {
 		error_set(err, ERR_USAGE, "topic: not UTF-8, and the %s broker carries text topics "
 			"only", b->ops->name);
 		return NULL;
@@ -334,6 +458,13 @@ broker_subscribed(struct subscription *s, const struct error *err)
 {
 	if (s->subscribed)
 		s->subscribed(s, err, s->arg);
+}
+
+void
+broker_ended(struct subscription *s)
+{
+	if (s->opts.ended)
+		s->opts.ended(s, s->arg);
 }
 
 void
@@ -395,7 +526,7 @@ int
 broker_audience(struct broker *b, struct bytes topic, unsigned n, audience_fn *fn, void *arg,
 	struct error *err)
 {
-	if (!(b->ops->caps & BROKER_AUDIENCE))
+	if (!(b->caps & BROKER_AUDIENCE))
 		return error_set(err, ERR_NOTFOUND,
 			"the %s broker does not tell who subscribes, so --wait cannot work",
 			b->ops->name);

@@ -77,7 +77,39 @@ enum broker_caps {
 	BROKER_BINARY_HEADER = 1 << 8,	/* names and values need not be UTF-8 */
 	BROKER_BINARY_TOPIC = 1 << 9,	/* nor the topic */
 	BROKER_NO_NETWORK = 1 << 10,	/* has no server and no peers */
-	BROKER_TLS = 1 << 11		/* heeds opts.tls */
+	BROKER_TLS = 1 << 11,		/* heeds opts.tls */
+	BROKER_HEADER = 1 << 12,	/* has headers at all */
+	BROKER_USER = 1 << 13,		/* heeds opts.username, opts.password */
+	BROKER_RECONNECT = 1 << 14,	/* heeds opts.reconnect */
+	BROKER_RAW = 1 << 15,		/* heeds WIRE_RAW when it publishes */
+	BROKER_QOS = 1 << 16,		/* quality of service 0, 1, 2 */
+	BROKER_RETAIN = 1 << 17,	/* keeps the last event of a topic */
+	BROKER_PARTITION = 1 << 18,	/* topics have partitions */
+	BROKER_OFFSET = 1 << 19,	/* heeds subscribe_options.from, until */
+	BROKER_END = 1 << 20,		/* heeds subscribe_options.ended */
+	BROKER_PROPS = 1 << 21,		/* carries struct properties */
+	BROKER_ACK_CHOICE = 1 << 22	/* heeds the ack of both options */
+};
+
+/* What is put on the wire, and looked for on it. */
+enum wire {
+	WIRE_AUTO,			/* pub: as WIRE_MICRO; sub: whichever it is */
+	WIRE_MICRO,			/* go-micro's envelope where the broker's plugin has one */
+	WIRE_RAW			/* the bare body and the broker's own headers */
+};
+
+/* What makes a published event confirmed. */
+enum publish_ack {
+	PUBLISH_ACK_BROKER,		/* the broker's word */
+	PUBLISH_ACK_NONE,		/* the kernel has taken it */
+	PUBLISH_ACK_ALL			/* and its replicas have it, where it has any */
+};
+
+enum subscribe_ack {
+	SUBSCRIBE_ACK_AUTO,		/* after-write where the broker can */
+	SUBSCRIBE_ACK_AFTER_WRITE,	/* must be: by broker_ack() */
+	SUBSCRIBE_ACK_NONE		/* the backend settles what it delivers itself, or
+					 * asks the broker not to wait for it */
 };
 
 /* One -X option: name without the broker's prefix. */
@@ -86,6 +118,8 @@ struct broker_option {
 	const char *arg;		/* placeholder: "new|old|both" */
 	const char *value;		/* default; NULL: none */
 	const char *help;
+	bool secret;			/* given as @FILE only, and never shown; init()
+					 * finds what the file holds */
 };
 
 /* What the user gave with -X, in order. Strings are borrowed for ever (argv). */
@@ -127,6 +161,12 @@ struct broker_options {
 	const struct tls_options *tls;	/* core/tls.h; NULL: none were given. A backend
 					 * without BROKER_TLS never sees them */
 	unsigned connect_timeout_ms;
+	const char *username;		/* NULL: none */
+	struct bytes password;		/* p NULL: none. Never to be shown or logged */
+	int reconnect;			/* attempts in a row after a connection that was
+					 * there has gone; -1: for ever; 0: none */
+	enum wire wire;
+	enum publish_ack ack;
 	unsigned timeout_ms;		/* each event: from publish to its outcome.
 					 * The backend keeps it: 0 means for ever */
 	size_t window_events;		/* under way at once, at least 1 */
@@ -135,11 +175,38 @@ struct broker_options {
 	void *notify_arg;
 };
 
-struct subscribe_options {
-	const char *group;		/* go-micro's queue; NULL: every event */
+struct subscription;
+
+/* A place in what a broker keeps of a topic. */
+enum position_kind {
+	POSITION_DEFAULT,		/* the broker's own default */
+	POSITION_BEGINNING, POSITION_END,
+	POSITION_STORED,		/* where the group stopped */
+	POSITION_OFFSET,		/* n */
+	POSITION_TAIL,			/* the last n */
+	POSITION_TIME,			/* n: milliseconds since 1970 */
+	POSITION_ID			/* text: the broker's own name ("1526919030474-55") */
 };
 
-struct subscription;
+struct position {
+	enum position_kind kind;
+	int64_t n;
+	const char *text;
+};
+
+struct subscribe_options {
+	const char *group;		/* go-micro's queue; NULL: every event */
+	enum subscribe_ack ack;
+	struct position from;		/* where to begin, with BROKER_OFFSET */
+	struct position until;		/* POSITION_TIME: events before it only */
+	int qos;			/* with BROKER_QOS: the highest wanted; -1: its default */
+	bool no_retained;		/* with BROKER_RETAIN: no old events */
+	/* With BROKER_END, once: all was delivered that was there when the
+	 * subscription began, or that was before `until`. NULL: not asked for. */
+	void (*ended)(struct subscription *, void *arg);
+};
+
+extern const struct subscribe_options subscribe_defaults;
 
 /* What the handler did with an event. */
 enum handled {
@@ -169,6 +236,8 @@ struct broker {
 	const struct broker_ops *ops;
 	struct loop *loop;
 	struct broker_options opts;
+	unsigned caps;			/* ops->caps, in which init() may change bits to what
+					 * holds for this instance (its wire, its protocol) */
 	struct subscription *subs;
 	bool connected;
 	bool draining;
@@ -179,11 +248,22 @@ struct broker {
 	bool was_full;
 };
 
+/* What only some brokers heed; the caps say which. */
+struct publish_options {
+	int qos;			/* -1: the broker's default */
+	bool retain;
+	int64_t partition;		/* -1: the broker's choice */
+	struct properties props;
+};
+
+extern const struct publish_options publish_defaults;
+
 /* broker_publish() gives each of these to the backend. */
 struct publication {
 	uint64_t id;			/* the user's, returned in the outcome */
 	struct bytes topic;
 	struct message msg;
+	const struct publish_options *opts;	/* NULL: publish_defaults */
 };
 
 enum { PUBLISH_FULL = 1 };
@@ -198,6 +278,9 @@ struct broker_ops {
 	unsigned caps;			/* enum broker_caps */
 	size_t size;			/* of the instance, which begins with struct broker */
 	const struct broker_option *options;	/* ends with name NULL; may be NULL */
+	const char *url_path;		/* what the path of its URLs is: "topic" (cli/ then
+					 * takes it out of opts.address), or NULL: the
+					 * backend's own matter */
 
 	/* MUST. Memory is zeroed, the head is filled. Checks options; does no
 	 * I/O. Must leave the instance fit for release() even when it fails. */
@@ -275,10 +358,10 @@ int broker_audience(struct broker *, struct bytes topic, unsigned n, audience_fn
  * bounds the wait. */
 void broker_drain(struct broker *, void (*fn)(struct broker *, void *arg), void *arg);
 
-/* Which field of the message this broker cannot carry; NULL: none. The first
- * of "topic", "key", "null" (a null body or header value), "repeat", "binary". */
-const char *broker_cannot_carry(const struct broker_ops *, struct bytes topic,
-	const struct message *);
+/* Which field of the publication something with these caps cannot carry; NULL:
+ * none. The first of "topic", "key", "null" (a null body or header value),
+ * "header", "repeat", "binary", "qos", "retain", "partition", "property". */
+const char *broker_cannot_carry(unsigned caps, const struct publication *);
 
 /* ---- for backends ---- */
 
@@ -291,6 +374,8 @@ void broker_failed(struct broker *, const struct error *err);
 void broker_room(struct broker *);
 void broker_drained(struct broker *);
 void broker_subscribed(struct subscription *, const struct error *err);
+/* See subscribe_options.ended. */
+void broker_ended(struct subscription *);
 /* bytes: what the publication counted for, as publication_size() gave it. */
 void broker_outcome(struct broker *, uint64_t id, size_t bytes, enum fate,
 	const struct error *err);
@@ -311,16 +396,22 @@ enum backend_state {
 /* A row of core/backends.def. */
 struct backend {
 	const char *name;
+	const char *schemes;		/* of URLs that mean it, separated by blanks; NULL: none */
 	const char *summary;
 	const char *package;		/* the Debian package with its library; NULL: none */
 	const void *ops;		/* of a built-in one; else NULL */
 };
 
 extern const struct backend broker_table[];	/* ends with name NULL */
+/* Other implementations of brokers, chosen by -X BROKER.driver=NAME where the
+ * broker's table of options has "driver"; their ops have the broker's name. */
+extern const struct backend driver_table[];
+/* The broker that a URL's scheme means; NULL: none. */
+const struct backend *broker_of_scheme(struct bytes scheme);
 enum backend_state backend_state(const struct backend *);
 
 /* What a module exports under the name mbus_module. */
-#define MODULE_ABI 2
+#define MODULE_ABI 3
 struct module {
 	unsigned abi;			/* MODULE_ABI */
 	size_t broker_size;		/* sizeof(struct broker_ops) it was built with */

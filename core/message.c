@@ -6,10 +6,13 @@
 
 #include "core/buf.h"
 
+const struct properties properties_none = { .ttl_ms = -1 };
+
 const struct event event_none = {
 	.partition = -1,
 	.offset = -1,
 	.qos = -1,
+	.props = { .ttl_ms = -1 },
 };
 
 /* What an event_keep() made: the event first, so that its address is the
@@ -36,7 +39,8 @@ struct event *
 event_keep(const struct event *ev)
 {
 	size_t n = ev->msg.nheaders;
-	size_t size = ev->topic.n + ev->id.n + ev->msg.key.n + ev->msg.body.n + ev->payload.n;
+	size_t size = ev->topic.n + ev->id.n + ev->msg.key.n + ev->msg.body.n + ev->payload.n +
+		ev->props.content_type.n + ev->props.reply_to.n + ev->props.correlation.n;
 	struct kept *k;
 	char *at;
 
@@ -50,6 +54,9 @@ event_keep(const struct event *ev)
 	k->ev.payload = keep_bytes(&at, ev->payload);
 	k->ev.msg.key = keep_bytes(&at, ev->msg.key);
 	k->ev.msg.body = keep_bytes(&at, ev->msg.body);
+	k->ev.props.content_type = keep_bytes(&at, ev->props.content_type);
+	k->ev.props.reply_to = keep_bytes(&at, ev->props.reply_to);
+	k->ev.props.correlation = keep_bytes(&at, ev->props.correlation);
 	for (size_t i = 0; i < n; i++) {
 		k->headers[i].name = keep_bytes(&at, ev->msg.headers[i].name);
 		k->headers[i].value = keep_bytes(&at, ev->msg.headers[i].value);

@@ -27,6 +27,16 @@ struct message {
 	struct bytes body;		/* p NULL: a null message */
 };
 
+/* What some brokers carry beside headers (MQTT 5). p NULL, -1: there is none. */
+struct properties {
+	struct bytes content_type;
+	struct bytes reply_to;		/* the topic an answer is wanted on */
+	struct bytes correlation;	/* any bytes: which question it answers */
+	int64_t ttl_ms;			/* how long it may wait in the broker */
+};
+
+extern const struct properties properties_none;
+
 enum event_time {
 	EVENT_TIME_RECV,		/* our clock, when it arrived */
 	EVENT_TIME_CREATE,		/* the publisher's */
@@ -50,6 +60,7 @@ struct event {
 					 * number (a stream's "ms-seq"); p NULL: none */
 	int qos;			/* -1: likewise */
 	bool retain;
+	struct properties props;
 	uint64_t number;		/* set by broker_deliver(): see broker_ack() */
 };
 

@@ -332,8 +332,8 @@ http_address(struct broker *b)
 const struct broker_ops http_broker_ops = {
 	.name = "http",
 	.default_address = "127.0.0.1:0",
-	.caps = BROKER_REGISTRY | BROKER_GROUP | BROKER_ACK | BROKER_AUDIENCE | BROKER_NULL_BODY |
-		BROKER_TLS,
+	.caps = BROKER_REGISTRY | BROKER_GROUP | BROKER_HEADER | BROKER_ACK | BROKER_AUDIENCE |
+		BROKER_NULL_BODY | BROKER_TLS,
 	.size = sizeof(struct http_broker),
 	.options = http_options,
 	.init = http_init,

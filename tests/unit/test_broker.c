@@ -522,11 +522,13 @@ TEST(what_cannot_be_carried)
 		binary[] = { { BYTES("a"), BYTES("\xff") } },
 		binary_name[] = { { BYTES("\xc3"), BYTES("1") } },
 		cases_differ[] = { { BYTES("a"), BYTES("1") }, { BYTES("A"), BYTES("2") } };
+#define none_of { .ttl_ms = -1 }
 	static const struct {
 		const char *field;
 		unsigned cap;
 		struct bytes topic;
 		struct message msg;
+		struct publish_options opts;
 	} cases[] = {
 		{ NULL, 0, BYTES("t"), { .body = BYTES("x") } },
 		{ NULL, 0, BYTES("t"), { .body = BYTES("\xff\0"), .headers = plain, .nheaders = 2 } },
@@ -542,13 +544,28 @@ TEST(what_cannot_be_carried)
 			{ .body = BYTES(""), .headers = binary, .nheaders = 1 } },
 		{ "binary", BROKER_BINARY_HEADER, BYTES("t"),
 			{ .body = BYTES(""), .headers = binary_name, .nheaders = 1 } },
+		{ "header", BROKER_HEADER, BYTES("t"),
+			{ .body = BYTES(""), .headers = plain, .nheaders = 1 } },
+		{ "qos", BROKER_QOS, BYTES("t"), { .body = BYTES("") }, { 1, false, -1, none_of } },
+		{ "retain", BROKER_RETAIN, BYTES("t"), { .body = BYTES("") },
+			{ -1, true, -1, none_of } },
+		{ "partition", BROKER_PARTITION, BYTES("t"), { .body = BYTES("") },
+			{ -1, false, 0, none_of } },
+		{ "property", BROKER_PROPS, BYTES("t"), { .body = BYTES("") },
+			{ -1, false, -1, { .reply_to = BYTES("r"), .ttl_ms = -1 } } },
+		{ "property", BROKER_PROPS, BYTES("t"), { .body = BYTES("") },
+			{ -1, false, -1, { .ttl_ms = 0 } } },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		unsigned all = ~0u & ~cases[i].cap;
-		struct broker *b = open_broker(10, 1000, 0);
-		struct publication p = { 1, cases[i].topic, cases[i].msg };
-		const char *field = broker_cannot_carry(&null_broker_ops, p.topic, &p.msg);
+		/* Able to do all but that; what every broker carries, with headers alone. */
+		unsigned able = cases[i].field ? ~0u & ~cases[i].cap : BROKER_HEADER;
+		struct broker *b = open_broker(10, 1000, able);
+		/* A case without options is all zero: it has the defaults. */
+		bool own = cases[i].opts.qos || cases[i].opts.props.ttl_ms;
+		struct publication p = { 1, cases[i].topic, cases[i].msg,
+			own ? &cases[i].opts : NULL };
+		const char *field = broker_cannot_carry(able, &p);
 		struct error err = ERROR_INIT;
 
 		need(b);
@@ -558,12 +575,7 @@ TEST(what_cannot_be_carried)
 		check_int(broker_publish(b, &p, &err), field ? -1 : 0);
 		check_int(err.kind, field ? ERR_REFUSED : ERR_NONE);
 		check_int(fake.nflying, !field);
-		/* Able to do all but that: the same. With it: carried. */
-		null_broker_ops.caps = all;
-		field = broker_cannot_carry(&null_broker_ops, p.topic, &p.msg);
-		check(!field == !cases[i].field);
-		null_broker_ops.caps = all | cases[i].cap;
-		check(broker_cannot_carry(&null_broker_ops, p.topic, &p.msg) == NULL);
+		check(broker_cannot_carry(able | cases[i].cap, &p) == NULL);
 		close_broker(b);
 	}
 }
@@ -595,7 +607,7 @@ on_subscribed(struct subscription *s, const struct error *err, void *arg)
 
 TEST(subscribing)
 {
-	struct subscribe_options opts = { 0 };
+	struct subscribe_options opts = subscribe_defaults;
 	struct broker *b = open_broker(1, 1, BROKER_ACK | BROKER_GROUP);
 	char name[] = "topic-1";
 	struct subscription *one, *two;
@@ -638,13 +650,52 @@ TEST(subscribing)
 	close_broker(b);
 }
 
+static void
+ended(struct subscription *s, void *arg)
+{
+	(void)s;
+	(void)arg;
+}
+
+TEST(what_a_subscription_asks_for_and_the_broker_has_not)
+{
+	static const struct {
+		unsigned cap;
+		struct subscribe_options opts;
+		const char *words;
+	} cases[] = {
+		{ BROKER_GROUP, { .group = "g", .qos = -1 }, "has no groups" },
+		{ BROKER_ACK, { .ack = SUBSCRIBE_ACK_AFTER_WRITE, .qos = -1 }, "--ack after-write" },
+		{ BROKER_ACK_CHOICE, { .ack = SUBSCRIBE_ACK_NONE, .qos = -1 }, "choice of --ack" },
+		{ BROKER_OFFSET, { .from = { POSITION_END, 0, NULL }, .qos = -1 }, "keeps no events" },
+		{ BROKER_OFFSET, { .until = { POSITION_TIME, 1, NULL }, .qos = -1 }, "keeps no events" },
+		{ BROKER_END, { .ended = ended, .qos = -1 }, "keeps no events" },
+		{ BROKER_QOS, { .qos = 0 }, "has no QoS" },
+		{ BROKER_RETAIN, { .qos = -1, .no_retained = true }, "retains no events" },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct broker *b = open_broker(1, 1, 0);
+		struct error err;
+
+		need(b);
+		check(!broker_subscribe(b, BYTES("t"), &cases[i].opts, on_event, NULL, NULL, &err));
+		check_int(err.kind, ERR_NOTFOUND);
+		check(strstr(err.text, cases[i].words) != NULL);
+		b->caps |= cases[i].cap;
+		check(broker_subscribe(b, BYTES("t"), &cases[i].opts, on_event, NULL, NULL, &err));
+		close_broker(b);
+	}
+}
+
 TEST(subscribing_refused)
 {
-	struct subscribe_options opts = { .group = "g" };
+	struct subscribe_options opts = subscribe_defaults;
 	struct broker *b = open_broker(1, 1, 0);
 	struct error err;
 
 	need(b);
+	opts.group = "g";
 	check(broker_subscribe(b, BYTES("t"), &opts, on_event, NULL, NULL, &err) == NULL);
 	check_int(err.kind, ERR_NOTFOUND);
 	opts.group = NULL;

@@ -339,6 +339,54 @@ TEST(bad_names)
 	}
 }
 
+/* Pointer after pointer, each allowed by itself. */
+static void
+read_through(unsigned pointers, int want)
+{
+	char p[3000] = { [5] = 2 };
+	struct dns_question q;
+	struct dns_reader r;
+	size_t n = 17;			/* behind a question for the root */
+
+	memcpy(p + n, "\xc0\x0c", 2);
+	for (unsigned i = 1; i < pointers; i++) {
+		p[n + 2 * i] = (char)(0xc0 | (n + 2 * i - 2) >> 8);
+		p[n + 2 * i + 1] = (char)((n + 2 * i - 2) & 0xff);
+	}
+	need(dns_open(&r, p, n + 2 * pointers + 4));
+	need(dns_next_question(&r, &q) == 1);
+	r.at = n + 2 * (pointers - 1);
+	check_int(dns_next_question(&r, &q), want);
+}
+
+TEST(long_ways_to_a_name)
+{
+	read_through(1, 1);
+	read_through(128, 1);
+	read_through(129, -1);
+	read_through(1000, -1);
+}
+
+/* A reader's memory is used again: nothing of the node before is left in it. */
+TEST(an_ipv4_address_is_all)
+{
+	struct micro_instance out = { .name = name("x.y"), .host = name("h"), .port = 80,
+		.addr = { 10, 0, 0, 1 }, .has_addr = true, .txt = BYTES("") }, in;
+	struct buf packet = BUF_INIT;
+	struct micro_reader r;
+	struct dns_reader dns;
+
+	micro_add_announcement(&packet, MICRO_TTL, &out);
+	memset(&in, 0xff, sizeof in);
+	need(dns_open(&dns, buf_data(&packet), buf_len(&packet)));
+	micro_read(&r, &dns);
+	need(micro_next(&r, &in) == 1);
+	check_int(in.addr[0], 10);
+	for (size_t i = 4; i < sizeof in.addr; i++)
+		check_int(in.addr[i], 0);
+	buf_release(&packet);
+}
+
 /* ---- TXT ---- */
 
 static void
