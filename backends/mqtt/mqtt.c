@@ -99,9 +99,9 @@ check_addresses(const struct broker *b, struct error *err)
 		if (bytes_eq(a.scheme, BYTES("ws")) || bytes_eq(a.scheme, BYTES("wss")))
 			return error_set(err, ERR_NOTFOUND, "%.*s: WebSockets want "
 				"-X mqtt.driver=paho", BYTES_FMT(a.scheme));
-		if (a.path.n || a.query.p)
-			return error_set(err, ERR_USAGE, "the address has a path or a query, and "
-				"mqtt has no use for one");
+		if (a.query.p)
+			return error_set(err, ERR_USAGE, "the address has a query, and mqtt has no "
+				"use for one");
 	}
 	return 0;
 }
@@ -150,6 +150,7 @@ const struct broker_ops mqtt_broker_ops = {
 		BROKER_RETAIN | BROKER_ACK_CHOICE,
 	.size = sizeof(struct mqtt_broker),
 	.options = mqtt_option_table,
+	.url_path = "topic",
 	.init = mqtt_init,
 	.release = mqtt_release,
 	.connect = mqtt_connect,
