@@ -357,11 +357,11 @@ counts() {
 		stop ours
 		seq -f "%08.0f$(printf '%0200d' 0)" 5000 | mbus pub -l --qos $q "n/$q"
 		# Killed while its reader does not read: what it wrote is in the pipe.
-		sh -c 'sleep 2; exec cat' < slow > some 3>&- &
-		mbus sub --body "${s[@]}" "n/$q" > slow 2> killed.err 3>&- &
+		sh -c 'sleep 2; exec cat' < slow > some 3>&- & reader=$!
+		mbus sub --body "${s[@]}" "n/$q" > slow 2> killed.err 3>&- & killed=$!
 		sleep 1
-		kill -KILL $!
-		wait
+		kill -KILL $killed
+		wait $reader $killed || true
 		start_sub ours --body "${s[@]}" "n/$q"
 		wait_for grep -q '^00005000' ours.out
 		stop ours
