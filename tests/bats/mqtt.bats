@@ -321,7 +321,7 @@ counts() {
 @test "a session is kept over a restart of sub, and what it missed comes" {
 	mosquitto_start
 	for v in 5 3.1.1; do
-		s=(-X version=$v -X client_id=keeper$v -X session=1h)
+		s=(-X "version=$v" -X "client_id=keeper$v" -X session=1h)
 		start_sub ours --body "${s[@]}" --qos 2 "s/$v"
 		mbus pub "s/$v" one
 		wait_for lines_in ours.out 1
@@ -352,7 +352,7 @@ counts() {
 	mosquitto_start
 	mkfifo slow
 	for q in 1 2; do
-		s=(-X client_id=unread$q -X session=1h --qos 2)
+		s=(-X "client_id=unread$q" -X session=1h --qos 2)
 		start_sub ours --body "${s[@]}" "n/$q"
 		stop ours
 		seq -f "%08.0f$(printf '%0200d' 0)" 5000 | mbus pub -l --qos $q "n/$q"
