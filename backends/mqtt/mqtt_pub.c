@@ -568,7 +568,7 @@ pub_close(struct mqtt_broker *mb)
 	buf_clear(&pub->kept);
 	pub->send_at = 0;
 	if (pub->nobody)
-		log_verbose("%llu confirmed events reached no subscriber",
+		log_verbose("nobody subscribed to %llu of the confirmed events",
 			(unsigned long long)pub->nobody);
 	pub->nobody = 0;
 }

@@ -268,7 +268,7 @@ complete_in_bash() {
 @test "completion in bash" {
 	is "$(complete_in_bash '')" "help pub registry sub"
 	is "$(complete_in_bash s)" "sub"
-	is "$(complete_in_bash -B '')" "http null"
+	is "$(complete_in_bash -B '')" "http mqtt null"
 	is "$(complete_in_bash pub --conte)" "--content-type"
 	is "$(complete_in_bash sub --broker '')" "http null"
 	# bash hands over "--color=al" in three words, and wants the last one back.
