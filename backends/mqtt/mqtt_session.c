@@ -69,6 +69,9 @@ session_open(struct link *l)
 	buf_release(&props);
 	buf_release(&will);
 	link_flush(l);
+	/* The password is not to lie about in what will be written over slowly. */
+	if (k.password.p && !buf_len(link_out(l)) && link_out(l)->data)
+		explicit_bzero(link_out(l)->data, link_out(l)->cap);
 }
 
 /* ---- CONNACK ---- */
