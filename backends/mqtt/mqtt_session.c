@@ -200,6 +200,18 @@ session_alive(struct loop_timer *t)
 	keepalive_set(mb);
 }
 
+/* Is what was to be finished? A server that writes to who has gone may stop reading
+ * what came before, so QoS 2 goes to its end. */
+static void
+drain_end(struct mqtt_broker *mb)
+{
+	if (!mb->drain_ping || mb->pongs < mb->drain_ping ||
+	    (mb->b.opts.ack == PUBLISH_ACK_NONE && flight_count(&mb->pub.flight)))
+		return;
+	mb->drain_ping = 0;
+	broker_drained(&mb->b);
+}
+
 static void
 session_pong(struct mqtt_broker *mb)
 {
@@ -207,10 +219,7 @@ session_pong(struct mqtt_broker *mb)
 		return;
 	mb->pongs++;
 	pub_pong(mb);
-	if (mb->drain_ping && mb->pongs >= mb->drain_ping) {
-		mb->drain_ping = 0;
-		broker_drained(&mb->b);
-	}
+	drain_end(mb);
 }
 
 void
@@ -294,7 +303,10 @@ session_packet(struct mqtt_broker *mb, const struct mqtt_frame *f)
 	switch (f->type) {
 	case MQTT_CONNACK: session_accepted(mb, &pk); break;
 	case MQTT_PUBLISH: sub_publish(mb, &pk); break;
-	case MQTT_PUBACK: case MQTT_PUBREC: case MQTT_PUBCOMP: pub_answer(mb, &pk); break;
+	case MQTT_PUBACK: case MQTT_PUBREC: case MQTT_PUBCOMP:
+		pub_answer(mb, &pk);
+		drain_end(mb);
+		break;
 	case MQTT_PUBREL: sub_pubrel(mb, &pk); break;
 	case MQTT_SUBACK: sub_answer(mb, &pk); break;
 	case MQTT_UNSUBACK: break;

@@ -39,9 +39,58 @@ their_sub() {
 # theirs NAME: what it printed of events.
 theirs() { grep -vE '^(Client |Subscribed )' "$1.out"; }
 
-# counts FILE: "CONFIRMED REFUSED UNKNOWN" of the summary of a pub -v.
-counts() {
-	sed -nE 's/.*[^0-9]([0-9]+) of ([0-9]+) not delivered:?(.*)/\2 \1\3/p' "$1" | head -n 1
+# fake: a server by the letter, in Python from stdin: up() accepts a connection and
+# answers CONNECT, take(N) reads a packet whose first byte is N and gives the rest of
+# it, give("40 02 0001") writes, quiet() sees that nothing comes.
+fake() {
+	{
+		cat <<-'END'
+			import socket, sys, time
+			s = socket.socket()
+			s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+			s.bind(("127.0.0.1", 18998))
+			s.listen()
+			print("up", flush=True)
+			def some(n):
+			    got = b""
+			    while len(got) < n:
+			        part = c.recv(n - len(got))
+			        assert part, "the connection was closed"
+			        got += part
+			    return got
+			def packet():
+			    first, length = some(1)[0], some(1)[0]
+			    assert length < 128
+			    return first, some(length)
+			def take(wanted):
+			    first, rest = packet()
+			    assert first == wanted, "%02x %s and not %02x" % (first, rest.hex(), wanted)
+			    return rest
+			def give(text):
+			    c.sendall(bytes.fromhex(text))
+			def up(answer="20 03 00 00 00"):
+			    global c
+			    c, _ = s.accept()
+			    c.settimeout(10)
+			    hello = take(0x10)
+			    give(answer)
+			    return hello
+			def quiet():
+			    c.settimeout(0.3)
+			    try:
+			        assert False, c.recv(1).hex()
+			    except socket.timeout:
+			        c.settimeout(10)
+		END
+		cat
+	} > fake.py
+	start fake python3 fake.py
+	wait_for lines_in fake.out 1
+	export MICRO_BROKER_ADDRESS=127.0.0.1:18998
+}
+fake_is_content() {
+	finish fake
+	is "$status" 0
 }
 
 @test "events both ways, in both versions and every QoS" {
@@ -208,6 +257,29 @@ counts() {
 		mbus pub -J --keep-meta
 	finish ours 60
 	same_bytes <(sort -n ours.out) <(seq 0 2999)
+}
+
+@test "--ack none: pub does not wait for answers, sub gives them at once, nothing is lost" {
+	mosquitto_start
+	for v in 5 3.1.1; do
+		for q in 0 1 2; do
+			start_sub ours --body -c 5000 -X version=$v --ack none --qos $q "none/$v/$q"
+			seq 5000 | mbus pub -l -X version=$v --ack none --qos $q "none/$v/$q"
+			finish ours 30
+			same_bytes ours.out <(seq 5000)
+		done
+	done
+	fake <<-'END'
+		up()
+		take(0x32)
+		take(0xc0)				# the end is made sure
+		give("40 02 0001 d0 00")
+		take(0xe0)
+	END
+	run --separate-stderr mbus pub -v --ack none a body
+	status_is 0
+	has "$stderr" "1 confirmed"
+	fake_is_content
 }
 
 @test "topic aliases: shorter packets, the same events" {
@@ -379,60 +451,6 @@ counts() {
 	stop ours KILL || true
 	finish watch
 	is "$(< watch.out)" killed
-}
-
-# fake: a server by the letter, in Python from stdin: up() accepts a connection and
-# answers CONNECT, take(N) reads a packet whose first byte is N and gives the rest of
-# it, give("40 02 0001") writes, quiet() sees that nothing comes.
-fake() {
-	{
-		cat <<-'END'
-			import socket, sys, time
-			s = socket.socket()
-			s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-			s.bind(("127.0.0.1", 18998))
-			s.listen()
-			print("up", flush=True)
-			def some(n):
-			    got = b""
-			    while len(got) < n:
-			        part = c.recv(n - len(got))
-			        assert part, "the connection was closed"
-			        got += part
-			    return got
-			def packet():
-			    first, length = some(1)[0], some(1)[0]
-			    assert length < 128
-			    return first, some(length)
-			def take(wanted):
-			    first, rest = packet()
-			    assert first == wanted, "%02x %s and not %02x" % (first, rest.hex(), wanted)
-			    return rest
-			def give(text):
-			    c.sendall(bytes.fromhex(text))
-			def up(answer="20 03 00 00 00"):
-			    global c
-			    c, _ = s.accept()
-			    c.settimeout(10)
-			    hello = take(0x10)
-			    give(answer)
-			    return hello
-			def quiet():
-			    c.settimeout(0.3)
-			    try:
-			        assert False, c.recv(1).hex()
-			    except socket.timeout:
-			        c.settimeout(10)
-		END
-		cat
-	} > fake.py
-	start fake python3 fake.py
-	wait_for lines_in fake.out 1
-	export MICRO_BROKER_ADDRESS=127.0.0.1:18998
-}
-fake_is_content() {
-	finish fake
-	is "$status" 0
 }
 
 @test "a server that ends the connection says why; a session taken over is not fought for" {
