@@ -29,10 +29,11 @@ VERSION = 0.1.0
 
 # One word a backend; its sources are the lines below.
 BUILTIN = http mdns file
-MODULES = null redis tls
+MODULES = mqtt null redis tls
 WITHOUT =
 
 SRC_http = $(wildcard backends/http/*.c)
+SRC_mqtt = $(wildcard backends/mqtt/mqtt*.c)
 SRC_null = backends/null.c
 SRC_redis = $(wildcard backends/redis/*.c)
 SRC_tls = $(wildcard backends/tls/*.c)
