@@ -32,7 +32,7 @@ serve() {
 	start "$name" redis-server --port "$port" --bind 127.0.0.1 --dir "$PWD/$name.d" --save '' \
 		--unixsocket "$PWD/$name.sock" "${tls[@]}" "${more[@]}"
 	case $kind in
-	users) wait_for sh -c "redis-cli -p $port --user mbus --pass secret --no-auth-warning ping | grep -q PONG" ;;
-	*) wait_for sh -c "redis-cli -s '$PWD/$name.sock' ping | grep -q PONG" ;;
+	users) wait_for sh -c "redis-cli -p $port --user mbus --pass secret --no-auth-warning ping 2>&1 | grep -q PONG" ;;
+	*) wait_for sh -c "redis-cli -s '$PWD/$name.sock' ping 2>&1 | grep -q PONG" ;;
 	esac
 }
