@@ -4,8 +4,8 @@
  *
  *	HOST  HOST:PORT  [V6]  [V6]:PORT  :PORT
  *	/PATH/OF/A/SOCKET  unix:PATH
- *	SCHEME://[USER[:PASSWORD]@]HOST[:PORT][/PATH][?QUERY]
- *	SCHEME+unix:///PATH, unix:///PATH
+ *	SCHEME://[USER[:PASSWORD]@][HOST][:PORT][/PATH][?QUERY]
+ *	SCHEME+unix://[USER[:PASSWORD]@]/PATH[?QUERY], unix:///PATH
  *
  * or several of them with commas between. Everything borrows from the text.
  * Nothing here looks up names or does any I/O.
@@ -26,9 +26,11 @@ struct address {
 	struct bytes userinfo;		/* of a URL, still %-encoded; p NULL: none */
 };
 
-/* Takes the first of a list off its front. false: nothing is left. */
+/* Takes the first of a list off its front; a comma in a URL's userinfo does not end
+ * it. false: nothing is left. */
 bool address_next(struct bytes *list, struct bytes *one);
-/* -1: err (ERR_USAGE) says what is wrong, without quoting a userinfo. */
+/* -1: err (ERR_USAGE) says what is wrong, and quotes no text that has an '@' in it: a
+ * password may be there. */
 int address_parse(struct bytes one, struct address *, struct error *);
 
 /* Decodes %XX in place in a buffer of n bytes; the new length. A '%' without two

@@ -35,7 +35,8 @@ struct link_ops {
 	/* The connection has gone, or none could be made. again: another will be
 	 * tried by itself; if not, this is the end of the link, and err is what the
 	 * run should end with. Called once for each on_open, and once at the end of
-	 * tries that never got so far. MUST. */
+	 * tries that never got so far. link_written() still counts the connection
+	 * that has gone. The link may be freed, or started once more, from in it. MUST. */
 	void (*on_lost)(struct link *, const struct error *err, bool again);
 };
 
@@ -53,13 +54,16 @@ struct link_options {
 	size_t input_max;			/* as in struct stream_limits */
 };
 
-/* Checks the addresses and loads TLS if one of them wants it; no I/O. Everything in
- * the options is borrowed for the link's life. NULL: err says why. */
+/* Checks the addresses and loads TLS if one of them wants it; no I/O. What the options
+ * point to is borrowed for the link's life. TLS is wanted by a scheme, or by
+ * broker->tls->on for all addresses, Unix sockets too. NULL: err says why. */
 struct link *link_new(struct loop *, const struct link_options *, const struct link_ops *,
 	void *arg, struct error *);
 /* Closes at once; no callback is made in or after it. NULL is allowed. */
 void link_free(struct link *);
-/* Begins to connect. */
+/* Begins to connect. Each address, and each IP address of a name, gets its share of
+ * broker->connect_timeout_ms, from looking up the name to link_ready(). Only a
+ * connection that was ready once is made again by itself (broker->reconnect). */
 void link_start(struct link *);
 /* Closes the connection politely: what is in the output leaves as far as the kernel
  * takes it now, then FIN. No callback is made in or after it; link_start() begins
@@ -72,9 +76,14 @@ void link_ready(struct link *);
 /* This connection is no good (a broken message, an answer that never came): ends it,
  * as if it had been lost for that reason. err->kind ERR_AUTH, ERR_USAGE and
  * ERR_NOTFOUND, which trying again will not mend, end the link. on_lost follows from
- * the loop. */
+ * the loop, on_data no more. err should begin with link_name() and ": ", as those of
+ * the link do. Without a connection it does nothing. */
 void link_fail(struct link *, const struct error *err);
-/* Connects to another address instead of this one from now on (a cluster's redirect). */
+/* Connects to another address instead of this one from now on (a cluster's redirect):
+ * on_lost follows from the loop, with again set, then on_open. The text is copied;
+ * ":PORT" is another port of the same host. What the user gave is tried when that one
+ * does not answer. -1: not an address, or there were too many of them in a row; the
+ * connection stays. */
 int link_redirect(struct link *, struct bytes address, struct error *);
 
 void *link_arg(const struct link *);
@@ -88,9 +97,11 @@ const char *link_name(const struct link *);
 struct buf *link_out(struct link *);
 void link_kick(struct link *);
 void link_flush(struct link *);
-/* How many bytes of this connection the kernel has taken. */
+/* How many bytes of this connection the kernel has taken; in on_lost and up to the
+ * next on_open, of the one that was. */
 uint64_t link_written(const struct link *);
-/* Kept over a reconnection. */
+/* Stops and starts reading. Kept over a reconnection, but the answer to the greeting
+ * is read in any case: it takes effect with link_ready(). May be called at any time. */
 void link_pause(struct link *, bool);
 
 #endif

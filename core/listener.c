@@ -2,11 +2,13 @@
 /* The listening side of streams: see stream.h. */
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/resolve.h"
 #include "core/stream_impl.h"
 #include "core/units.h"
 
@@ -108,63 +110,56 @@ listener_bind(const union sockaddr_any *a, socklen_t len, struct error *err)
 	return fd;
 }
 
-/* Looks up a name in a thread of the C library's, because a DNS server that does
- * not answer would keep us for ten seconds and more. A look-up that is given up
- * goes on by itself, so what it uses is left to it. */
+/* A name to the first of its addresses. Nothing else is to be done meanwhile: there
+ * is no subscriber before it listens. */
 static int
-resolve_within(const char *name, const struct addrinfo *want, unsigned timeout_ms,
-	struct addrinfo **res)
+resolve_within(const char *name, unsigned timeout_ms, union sockaddr_any *a, struct error *err)
 {
-	struct timespec bound = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
-	struct gaicb *job = xcalloc(1, sizeof *job), *const jobs[] = { job };
-	struct addrinfo *hints = xmalloc(sizeof *hints);
-	int code;
+	union sockaddr_any found[RESOLVE_MAX];
+	struct resolve *r = resolve_start(name, AI_PASSIVE, err);
+	struct pollfd over = { .events = POLLIN };
+	uint64_t end = loop_clock_ns() + timeout_ms * 1000000ull, now;
+	int ready = 0;
 
-	*hints = *want;
-	job->ar_name = xstrdup(name);
-	job->ar_service = "0";
-	job->ar_request = hints;
-	code = getaddrinfo_a(GAI_NOWAIT, (struct gaicb **)jobs, 1, NULL);
-	if (code == 0) {
-		while (gai_error(job) == EAI_INPROGRESS &&
-		    gai_suspend((const struct gaicb *const *)jobs, 1, &bound) == EAI_INTR)
-			continue;
-		code = gai_error(job);
-		if (code == EAI_INPROGRESS && gai_cancel(job) != EAI_CANCELED)
-			return EAI_AGAIN;
+	if (!r)
+		return error_prefix(err, "%s", name);
+	over.fd = resolve_fd(r);
+	while (!ready && (now = loop_clock_ns()) < end) {
+		ready = poll(&over, 1, (int)((end - now) / 1000000) + 1);
+		if (ready < 0)
+			ready = 0;	/* a signal */
 	}
-	*res = job->ar_result;
-	free((char *)job->ar_name);
-	free(hints);
-	free(job);
-	return code;
+	if (!ready) {
+		resolve_cancel(r);
+		return error_set(err, ERR_CONNECT, "%s: %s", name, gai_strerror(EAI_AGAIN));
+	}
+	if (!resolve_take(r, found, err))
+		return error_prefix(err, "%s", name);
+	*a = found[0];
+	return 0;
 }
 
 /* host, perhaps a name, to an address without a port. */
 static int
-listener_resolve(struct bytes host, unsigned timeout_ms, union sockaddr_any *a, socklen_t *len,
-	struct error *err)
+listener_resolve(struct bytes host, unsigned timeout_ms, union sockaddr_any *a, struct error *err)
 {
 	struct addrinfo want = { .ai_socktype = SOCK_STREAM,
 		.ai_flags = AI_PASSIVE | AI_NUMERICHOST };
 	struct addrinfo *res = NULL;
 	char *name = xmemdup0(host.p, host.n);
-	int code;
+	int code, r = 0;
 
 	code = getaddrinfo(host.n ? name : NULL, "0", &want, &res);
 	if (code == EAI_NONAME) {
-		want.ai_flags = AI_PASSIVE;
-		code = resolve_within(name, &want, timeout_ms ? timeout_ms : RESOLVE_MS, &res);
-	}
-	if (code == 0) {
-		memcpy(a, res->ai_addr, res->ai_addrlen);
-		*len = res->ai_addrlen;
-		freeaddrinfo(res);
+		r = resolve_within(name, timeout_ms ? timeout_ms : RESOLVE_MS, a, err);
+	} else if (code) {
+		r = error_set(err, ERR_CONNECT, "%s: %s", name, gai_strerror(code));
 	} else {
-		error_set(err, ERR_CONNECT, "%s: %s", name, gai_strerror(code));
+		memcpy(a, res->ai_addr, res->ai_addrlen);
+		freeaddrinfo(res);
 	}
 	free(name);
-	return code ? -1 : 0;
+	return r;
 }
 
 /* "8000" or "8000-8100" */
@@ -186,21 +181,11 @@ port_range(struct bytes text, uint64_t *from, uint64_t *to)
 	return !dash || (units_count(dash + 1, 65535, to) && *to >= *from);
 }
 
-static void
-set_port(union sockaddr_any *a, uint64_t port)
-{
-	if (a->sa.sa_family == AF_INET6)
-		a->in6.sin6_port = htons((uint16_t)port);
-	else
-		a->in.sin_port = htons((uint16_t)port);
-}
-
 static int
 listener_open_tcp(const char *address, unsigned timeout_ms, struct error *err)
 {
 	struct bytes host, port;
 	union sockaddr_any a;
-	socklen_t len;
 	uint64_t from, to;
 	int fd = -1;
 
@@ -208,11 +193,11 @@ listener_open_tcp(const char *address, unsigned timeout_ms, struct error *err)
 		return error_set(err, ERR_USAGE,
 			"%s: not an address to listen on (host:port, host:min-max, [v6]:port, :0)",
 			address);
-	if (listener_resolve(host, timeout_ms, &a, &len, err) < 0)
+	if (listener_resolve(host, timeout_ms, &a, err) < 0)
 		return -1;
 	for (uint64_t p = from; p <= to && fd < 0; p++) {
-		set_port(&a, p);
-		fd = listener_bind(&a, len, err);
+		net_set_port(&a, (unsigned)p);
+		fd = listener_bind(&a, net_size(&a), err);
 	}
 	return fd < 0 ? error_prefix(err, "%s", address) : fd;
 }
@@ -222,6 +207,7 @@ listener_open_unix(struct listener *l, const char *address, struct error *err)
 {
 	union sockaddr_any a;
 	socklen_t len;
+	struct bytes path;
 	int fd;
 
 	if (stream_address(bytes_str(address), &a, &len) < 0)
@@ -229,7 +215,8 @@ listener_open_unix(struct listener *l, const char *address, struct error *err)
 	fd = listener_bind(&a, len, err);
 	if (fd < 0)
 		return error_prefix(err, "%s", address);
-	snprintf(l->path, sizeof l->path, "%s", address + 5);
+	stream_unix_path(bytes_str(address), &path);
+	snprintf(l->path, sizeof l->path, "%.*s", BYTES_FMT(path));
 	return fd;
 }
 
@@ -239,7 +226,8 @@ listener_open(struct loop *loop, const char *address, const struct stream_ops *o
 {
 	struct listener *l = xcalloc(1, sizeof *l);
 	socklen_t len = sizeof l->bound;
-	bool local = strncmp(address, "unix:", 5) == 0;
+	struct bytes path;
+	bool local = stream_unix_path(bytes_str(address), &path);
 	int fd = local ? listener_open_unix(l, address, err) :
 		listener_open_tcp(address, limits ? limits->connect_timeout_ms : 0, err);
 

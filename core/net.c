@@ -136,6 +136,15 @@ net_parse(struct bytes address, union sockaddr_any *out, socklen_t *len)
 	return false;
 }
 
+void
+net_set_port(union sockaddr_any *a, unsigned port)
+{
+	if (a->sa.sa_family == AF_INET6)
+		a->in6.sin6_port = htons((uint16_t)port);
+	else
+		a->in.sin_port = htons((uint16_t)port);
+}
+
 const char *
 net_host_text(const union sockaddr_any *a, char *out)
 {

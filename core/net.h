@@ -21,6 +21,13 @@ union sockaddr_any {
 bool net_split(struct bytes address, struct bytes *host, struct bytes *port);
 /* IP address (no names) and port to a sockaddr; false if it is not one. */
 bool net_parse(struct bytes address, union sockaddr_any *, socklen_t *);
+/* What connect() and bind() want to be told about an IP address. */
+static inline socklen_t
+net_size(const union sockaddr_any *a)
+{
+	return a->sa.sa_family == AF_INET6 ? sizeof a->in6 : sizeof a->in;
+}
+void net_set_port(union sockaddr_any *, unsigned port);
 /* "127.0.0.1:80" or "[::1]:80"; out has room for NET_TEXT_MAX. */
 #define NET_TEXT_MAX 64
 const char *net_text(const union sockaddr_any *, char *out);

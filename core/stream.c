@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Byte streams over a loop: see stream.h. Listening is in listener.c. */
-#include "core/stream_impl.h"
-
+/*
+ * Streams that are open: reading, writing, and how they end. How they come to be
+ * open is in stream_connect.c and listener.c, what moves their bytes in
+ * stream_plain.c and the tls module.
+ */
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/un.h>
-#include <unistd.h>
+
+#include "core/stream_impl.h"
 
 /* A read begins small and doubles while it comes back full: one system call then
  * brings hundreds of pipelined messages. It goes into a place that all streams of
@@ -24,43 +24,9 @@ enum {
 
 static __thread char *shared;		/* CARRY_MAX + READ_MAX */
 
-/* ---- the plain transport ---- */
-
-static ssize_t
-plain_read(struct stream *s, void *p, size_t n)
-{
-	return recv(s->watch.fd, p, n, 0);
-}
-
-static ssize_t
-plain_write(struct stream *s, const void *p, size_t n)
-{
-	return send(s->watch.fd, p, n, MSG_NOSIGNAL);
-}
-
-static void
-plain_close(struct stream *s)
-{
-	close(s->watch.fd);
-}
-
-static bool
-plain_shutdown(struct stream *s)
-{
-	shutdown(s->watch.fd, SHUT_WR);
-	return true;
-}
-
-const struct transport transport_plain = {
-	.read = plain_read,
-	.write = plain_write,
-	.close = plain_close,
-	.shutdown = plain_shutdown,
-};
-
 /* ---- state ---- */
 
-static void
+void
 stream_watch(struct stream *s)
 {
 	unsigned want = 0;
@@ -78,24 +44,24 @@ stream_watch(struct stream *s)
 	loop_fd_set(s->loop, &s->watch, want);
 }
 
-static void
+void
 stream_touch(struct stream *s)
 {
 	s->active_ns = loop_now_ns(s->loop);
 }
 
-/* Tells the user, from the loop, that the stream has ended. */
-static void
+void
 stream_ended(struct stream *s, const struct error *err)
 {
 	s->open = s->connecting = false;
+	stream_dial_end(s);
 	loop_fd_del(s->loop, &s->watch);
 	loop_timer_clear(s->loop, &s->timer);
 	loop_timer_clear(s->loop, &s->again);
 	s->ops->on_closed(s, err);
 }
 
-static void
+void
 stream_failed(struct stream *s, const char *doing)
 {
 	struct error err;
@@ -268,72 +234,12 @@ stream_write(struct stream *s)
 }
 
 static void
-stream_begin(struct stream *s)
-{
-	s->open = true;
-	stream_touch(s);
-	loop_timer_clear(s->loop, &s->timer);
-	if (s->limits.idle_timeout_ms)
-		loop_timer_set(s->loop, &s->timer, s->limits.idle_timeout_ms);
-	stream_watch(s);
-	if (buf_len(&s->out) || s->shut)
-		stream_kick(s);
-	if (s->ops->on_open)
-		s->ops->on_open(s);
-}
-
-static void
-stream_shake(struct stream *s)
-{
-	struct error err;
-	int wants = s->transport->handshake(s, &err);
-
-	if (wants < 0) {
-		stream_ended(s, &err);
-	} else if (wants > 0) {
-		s->read_wants = (unsigned char)wants;
-		stream_watch(s);
-	} else {
-		s->shaking = false;
-		s->read_wants = LOOP_READ;
-		/* The peer's first bytes may have come with the end of it. */
-		s->more = true;
-		loop_timer_set_at(s->loop, &s->again, 0);
-		stream_begin(s);
-	}
-}
-
-static void
-stream_opened(struct stream *s)
-{
-	int code = 0;
-	socklen_t len = sizeof code;
-
-	getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &code, &len);
-	if (code) {
-		errno = code;
-		stream_failed(s, "cannot connect");
-		return;
-	}
-	s->connecting = false;
-	if (s->shaking)
-		stream_shake(s);
-	else
-		stream_begin(s);
-}
-
-static void
 stream_ready(struct loop_fd *w, unsigned ready)
 {
 	struct stream *s = w->arg;
 
-	if (s->connecting) {
-		if (ready & (LOOP_WRITE | LOOP_READ))
-			stream_opened(s);
-		return;
-	}
-	if (s->shaking) {
-		stream_shake(s);
+	if (s->connecting || s->shaking) {
+		stream_comes(s, ready);
 		return;
 	}
 	if (ready & s->write_wants) {
@@ -367,10 +273,7 @@ stream_timeout(struct loop_timer *t)
 	uint64_t idle_ms;
 
 	if (s->connecting || s->shaking) {
-		error_set(&err, ERR_CONNECT, "%s: no answer to %s within %u ms", s->peer,
-			s->connecting ? "connecting" : "the TLS handshake",
-			s->limits.connect_timeout_ms);
-		stream_ended(s, &err);
+		stream_late(s);
 		return;
 	}
 	idle_ms = (loop_clock_ns() - s->active_ns) / 1000000;
@@ -460,104 +363,13 @@ stream_make(struct loop *loop, int fd, const struct stream_ops *ops,
 }
 
 void
-stream_set_transport(struct stream *s, const struct transport *t, void *state)
-{
-	s->transport = t;
-	s->state = state;
-	s->shaking = t->handshake != NULL;
-	if (s->open && s->shaking) {		/* accepted: not open yet after all */
-		s->open = false;
-		loop_timer_clear(s->loop, &s->timer);
-		if (s->limits.connect_timeout_ms)
-			loop_timer_set(s->loop, &s->timer, s->limits.connect_timeout_ms);
-		stream_watch(s);
-	}
-}
-
-int
-stream_accepted(struct stream *s, struct error *err)
-{
-	s->open = true;
-	stream_touch(s);
-	if (s->limits.idle_timeout_ms)
-		loop_timer_set(s->loop, &s->timer, s->limits.idle_timeout_ms);
-	return loop_fd_add(s->loop, &s->watch, s->watch.fd, LOOP_READ, err);
-}
-
-void
-stream_tune(int fd, int family)
-{
-	int on = 1;
-
-	if (family == AF_UNIX)
-		return;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-}
-
-int
-stream_address(struct bytes text, union sockaddr_any *a, socklen_t *len)
-{
-	struct sockaddr_un *un = (struct sockaddr_un *)&a->ss;
-
-	if (text.n < 5 || memcmp(text.p, "unix:", 5) != 0)
-		return net_parse(text, a, len) ? 0 : -1;
-	text.p += 5;
-	text.n -= 5;
-	if (!text.n || text.n >= sizeof un->sun_path)
-		return -1;
-	memset(a, 0, sizeof *a);
-	un->sun_family = AF_UNIX;
-	memcpy(un->sun_path, text.p, text.n);
-	*len = (socklen_t)sizeof *un;
-	return 0;
-}
-
-struct stream *
-stream_connect(struct loop *loop, const char *address, const struct stream_ops *ops,
-	const struct stream_limits *limits, void *arg, struct error *err)
-{
-	union sockaddr_any a;
-	socklen_t len;
-	struct stream *s;
-	int fd;
-
-	if (stream_address(bytes_str(address), &a, &len) < 0) {
-		error_set(err, ERR_CONNECT, "%s: not an address (host:port, [v6]:port, unix:PATH)",
-			address);
-		return NULL;
-	}
-	fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0) {
-		error_sys(err, ERR_CONNECT, "%s: cannot make a socket", address);
-		return NULL;
-	}
-	stream_tune(fd, a.sa.sa_family);
-	s = stream_make(loop, fd, ops, limits, arg);
-	snprintf(s->peer, sizeof s->peer, "%s", address);
-	s->connecting = true;
-	/* What fails at once (no route, no such socket file) is told at once. */
-	if (connect(fd, &a.sa, len) < 0 && errno != EINPROGRESS) {
-		error_sys(err, ERR_CONNECT, "%s: cannot connect", address);
-		stream_close(s);
-		return NULL;
-	}
-	if (loop_fd_add(loop, &s->watch, fd, LOOP_WRITE, err) < 0) {
-		stream_close(s);
-		return NULL;
-	}
-	if (s->limits.connect_timeout_ms)
-		loop_timer_set(loop, &s->timer, s->limits.connect_timeout_ms);
-	return s;
-}
-
-void
 stream_close(struct stream *s)
 {
 	if (!s || s->dead)
 		return;
 	s->dead = true;
 	s->open = false;
+	stream_dial_end(s);
 	loop_fd_del(s->loop, &s->watch);
 	loop_timer_clear(s->loop, &s->timer);
 	loop_timer_clear(s->loop, &s->again);

@@ -3,7 +3,7 @@
  * A byte stream over a loop: TCP or Unix socket, client or accepted side. Every
  * wire codec of ours sits on it, so that time-outs, limits, errors and fault
  * behaviour are written once. What moves the bytes is a struct transport: the
- * plain one is here, TLS is another (core/tls.h).
+ * plain one is stream_plain.c, TLS is another (core/tls.h).
  *
  * Input arrives in one linear buffer and is parsed in place: on_data gets all
  * that is there and returns how much it took; the rest comes again with more
@@ -66,9 +66,15 @@ struct stream_limits {
 	unsigned idle_timeout_ms;	/* nothing read nor written for so long; 0: none */
 };
 
-/* address: "host:port" (the host as an IP address), "[v6]:port", "unix:PATH".
- * NULL and err when it is not one or no socket can be had. */
+/* address: "host:port" (the host as an IP address), "[v6]:port"; a Unix socket's
+ * path as "/PATH", "unix:PATH" or "unix:///PATH". NULL and err when it is not one,
+ * or when it fails at once. What is said later names the address, too. */
 struct stream *stream_connect(struct loop *, const char *address, const struct stream_ops *,
+	const struct stream_limits *, void *arg, struct error *);
+/* The same for addresses of the user's own, in which the host may be a name: it is
+ * looked up meanwhile (localhost by nobody: it is 127.0.0.1, then ::1), and its
+ * addresses are tried in turn. limits' time is for all of it. (What others tell is no reason to look up names.) */
+struct stream *stream_dial(struct loop *, const char *address, const struct stream_ops *,
 	const struct stream_limits *, void *arg, struct error *);
 void stream_close(struct stream *);
 
@@ -102,8 +108,8 @@ struct listener;
  * close it). It must not close the listener. */
 typedef void accept_fn(struct listener *, struct stream *, void *arg);
 
-/* address: "host:port", "host:min-max" (the first free one), ":0", "[::1]:0",
- * "unix:PATH". host may be a name; it is looked up here, once, blocking for up to
+/* address: "host:port", "host:min-max" (the first free one), ":0", "[::1]:0", or a
+ * Unix socket's path as above. host may be a name; it is looked up here, once, blocking for up to
  * limits->connect_timeout_ms (0: 5 s). */
 struct listener *listener_open(struct loop *, const char *address, const struct stream_ops *,
 	const struct stream_limits *, accept_fn *, void *arg, struct error *);

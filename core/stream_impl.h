@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inside of a stream, for stream.c, listener.c and the transports only. */
+/*
+ * The inside of a stream, for these only:
+ *
+ *	stream.c		an open one
+ *	stream_connect.c	one that is to be open
+ *	listener.c		accepting them
+ *	stream_plain.c, tls	the transports
+ */
 #ifndef MBUS_CORE_STREAM_IMPL_H
 #define MBUS_CORE_STREAM_IMPL_H
 
@@ -34,6 +41,7 @@ struct stream {
 	bool more;			/* ... that there is more it can read without waiting ... */
 	bool told;			/* ... and why it failed, in `error`. */
 	void *state;			/* its own */
+	struct dial *dial;		/* while there is more than one connect() to it */
 	char peer[NET_TEXT_MAX + 64];
 };
 
@@ -43,13 +51,27 @@ extern const struct transport transport_plain;
 struct stream *stream_make(struct loop *, int fd, const struct stream_ops *,
 	const struct stream_limits *, void *arg);
 /* Another transport than the plain one, before the first turn of the loop; begins
- * with its handshake. */
+ * with its handshake. Only then does a connecting stream have its descriptor. */
 void stream_set_transport(struct stream *, const struct transport *, void *state);
 /* For an accepted one: open at once. */
 int stream_accepted(struct stream *, struct error *);
 /* No delays, keep-alive. */
 void stream_tune(int fd, int family);
-/* "host:port", "[v6]:port" (IP addresses only) or "unix:PATH". -1: none of them. */
+/* "host:port", "[v6]:port" (IP addresses only), "/PATH", "unix:PATH" or
+ * "unix:///PATH". -1: none of them. */
 int stream_address(struct bytes text, union sockaddr_any *, socklen_t *);
+/* The path of a Unix socket, of any length; false: that is no such address. */
+bool stream_unix_path(struct bytes text, struct bytes *path);
+
+/* Between stream.c and stream_connect.c. What is waited for, from its state: */
+void stream_watch(struct stream *);
+void stream_touch(struct stream *);
+/* Tells the user, from the loop, that the stream has ended. */
+void stream_ended(struct stream *, const struct error *);
+void stream_failed(struct stream *, const char *doing);	/* with errno */
+/* Connecting or shaking: the descriptor is ready; the time is over. */
+void stream_comes(struct stream *, unsigned ready);
+void stream_late(struct stream *);
+void stream_dial_end(struct stream *);
 
 #endif

@@ -53,7 +53,8 @@ struct tls *tls_client(const struct tls_options *, struct error *);
 struct tls *tls_server(const struct tls_options *, const char *const *hosts, struct error *);
 void tls_free(struct tls *);			/* NULL is allowed */
 /* A stream just connecting, or just accepted, from now on speaks TLS. A client
- * checks the peer's certificate for options.sni, else for host (without port).
+ * checks the peer's certificate for options.sni, else for host (without port; NULL or
+ * "" for a Unix socket: then sni must say it).
  * What fails later comes by on_closed(): ERR_AUTH for a certificate, theirs or
  * ours, that one side does not accept, else ERR_CONNECT. */
 int stream_start_tls(struct stream *, struct tls *, const char *host, struct error *);

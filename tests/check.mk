@@ -73,7 +73,7 @@ $(B)/test/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/test.o $(obj_test)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(libs)
 # It loads the module of this build.
-$(B)/test/test_tls: | $(if $(filter tls,$(mod)),$(B)/modules/tls.so)
+$(B)/test/test_tls $(B)/test/test_link_tls: | $(if $(filter tls,$(mod)),$(B)/modules/tls.so)
 $(B)/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(obj_test)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(libs)

@@ -18,6 +18,7 @@
 #include "backends/http/http.h"
 #include "backends/proto/http.h"
 #include "core/log.h"
+#include "core/net.h"
 
 enum {
 	DOWN_MS = 1000,			/* a node that failed is left alone for so long */
@@ -502,7 +503,13 @@ endpoint_connect(struct endpoint *e, struct error *err)
 		.input_max = ANSWER_MAX,
 		.connect_timeout_ms = e->hb->b.opts.connect_timeout_ms,
 	};
+	union sockaddr_any a;
+	socklen_t len;
 
+	/* Whoever reaches the registry chooses it: no Unix socket of the user's. */
+	if (!net_parse(bytes_str(e->address), &a, &len))
+		return error_set(err, ERR_CONNECT, "%s: a node's address that is no IP address "
+			"and port", e->address);
 	e->stream = stream_connect(e->hb->loop, e->address, &endpoint_ops, &limits, e, err);
 	if (e->stream && e->secure && secure_connect(e->hb, e->stream, e->address, err) < 0)
 		endpoint_hang_up(e);

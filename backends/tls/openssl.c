@@ -38,6 +38,9 @@ tls_handshake(struct stream *s, struct error *err)
 
 	ERR_clear_error();
 	errno = 0;
+	if (SSL_get_fd(t->ssl) < 0 && SSL_set_fd(t->ssl, s->watch.fd) != 1)
+		return error_set(err, ERR_CONNECT, "%s: TLS cannot be begun: %s", s->peer,
+			library_says());
 	done = SSL_do_handshake(t->ssl);
 	if (done == 1)
 		return 0;
@@ -165,7 +168,8 @@ tls_close(struct stream *s)
 	ERR_clear_error();
 	SSL_free(t->ssl);
 	free(t);
-	close(s->watch.fd);
+	if (s->watch.fd >= 0)
+		close(s->watch.fd);
 }
 
 static const struct transport transport_tls = {
@@ -201,11 +205,17 @@ tls_start(struct tls *tls, struct stream *s, const char *host, struct error *err
 	const char *name = c->sni ? c->sni : host;
 
 	ERR_clear_error();
+	/* A Unix socket has no name of its own. */
+	if (!c->server && c->verifies && !(name && *name)) {
+		free(t);
+		return error_set(err, ERR_USAGE, "%s: no name to look for in the certificate "
+			"(--tls-sni gives one)", s->peer);
+	}
 	t->c = c;
 	t->ssl = SSL_new(c->ctx);
 	if (!c->server && name)
 		snprintf(t->name, sizeof t->name, "%s", name);
-	if (!t->ssl || SSL_set_fd(t->ssl, s->watch.fd) != 1 || (t->name[0] && !expect(t))) {
+	if (!t->ssl || (t->name[0] && !expect(t))) {
 		error_set(err, ERR_CONNECT, "%s: TLS cannot be begun%s%s: %s", s->peer,
 			t->name[0] ? " with " : "", t->name, library_says());
 		SSL_free(t->ssl);

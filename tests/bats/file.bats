@@ -71,6 +71,28 @@ no_multicast() {
 	status_is 3
 }
 
+@test "a node's address is an IP address: no name is looked up, no Unix socket connected to" {
+	local a
+
+	start bait python3 -c 'import socket
+s = socket.socket(socket.AF_UNIX)
+s.bind("bait")
+s.listen()
+open("baited", "w")
+s.accept()
+print("bitten")'
+	wait_for [ -e baited ]
+	one t
+	for a in "unix:$PWD/bait" "$PWD/bait" localhost:80 127.0.0.1 127.0.0.1:http; do
+		sed -i "s|\"address\":\"[^\"]*\"|\"address\":\"$a\"|" "$FILE"
+		run --separate-stderr mbus pub t x
+		status_is 3
+		is "$stderr" "mbus: pub: t: $a: a node's address that is no IP address and port"
+	done
+	run ! gone "${PID[bait]}"
+	is "$(cat bait.out)" ""
+}
+
 @test "--wait sees the subscriber come" {
 	start p mbus pub --wait 2 t.x hello
 	sleep 0.2

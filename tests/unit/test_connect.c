@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core/stream while it connects and idles, and a listener that pauses. */
+#include <netinet/tcp.h>
+
+#include "core/stream_impl.h"
 #include "tests/unit/stream_pair.h"
 
 TEST(refused)
@@ -24,6 +27,51 @@ TEST(refused)
 	check_int(x.opened, 0);
 	check_int(err.kind, ERR_CONNECT);
 	check(strstr(err.text, address) && strstr(err.text, "refused"));
+	pair_close(&p);
+}
+
+/* What fails at once is told by the call itself, and in words that name the address. */
+TEST(no_such_socket)
+{
+	static const char *const none[] = {
+		"/tmp/mbus-test-none.sock", "unix:/tmp/mbus-test-none.sock",
+		"unix:///tmp/mbus-test-none.sock", "/tmp",
+	};
+	struct error err;
+	struct loop *l = loop_new(&err);
+
+	for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+		check(stream_connect(l, none[i], &ops, NULL, NULL, &err) == NULL);
+		check_int(err.kind, ERR_CONNECT);
+		check(strncmp(err.text, none[i], strlen(none[i])) == 0);
+		check(strstr(err.text, ": cannot connect: "));
+	}
+	loop_free(l);
+}
+
+static int
+option(const struct stream *s, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof value;
+
+	getsockopt(s->watch.fd, level, name, &value, &len);
+	return value;
+}
+
+/* A host that has gone without a word is found out by the kernel within a minute. */
+TEST(options_of_tcp)
+{
+	struct pair p;
+
+	need(pair_open(&p, "127.0.0.1:0", true, NULL));
+	check_int(option(p.client.s, IPPROTO_TCP, TCP_NODELAY), 1);
+	check_int(option(p.server.s, IPPROTO_TCP, TCP_NODELAY), 1);
+	check_int(option(p.client.s, SOL_SOCKET, SO_KEEPALIVE), 1);
+	check_int(option(p.server.s, SOL_SOCKET, SO_KEEPALIVE), 1);
+	check_int(option(p.client.s, IPPROTO_TCP, TCP_KEEPIDLE) +
+		option(p.client.s, IPPROTO_TCP, TCP_KEEPINTVL) *
+		option(p.client.s, IPPROTO_TCP, TCP_KEEPCNT), 60);
 	pair_close(&p);
 }
 

@@ -26,18 +26,23 @@ TEST(name) { echo_over("localhost:0"); }
 
 TEST(unix_socket)
 {
+	static const char *const spelt[] = { "unix:", "unix://", "" };
 	char path[64], address[80];
 	struct pair p;
 
 	snprintf(path, sizeof path, "/tmp/mbus-test-%d.sock", (int)getpid());
-	snprintf(address, sizeof address, "unix:%s", path);
-	echo_over(address);
-	check(access(path, F_OK) < 0);	/* unlinked */
-	need(pair_open(&p, address, true, NULL));
-	check_str(stream_peer(p.server.s), "unix");
-	check_str(stream_peer(p.client.s), address);
-	check_str(listener_address(p.listener), address);
-	pair_close(&p);
+	for (size_t i = 0; i < sizeof spelt / sizeof *spelt; i++) {
+		snprintf(address, sizeof address, "%s%s", spelt[i], path);
+		echo_over(address);
+		check(access(path, F_OK) < 0);	/* unlinked */
+		need(pair_open(&p, address, true, NULL));
+		check_str(stream_peer(p.server.s), "unix");
+		check_str(stream_peer(p.client.s), address);
+		check_str(listener_address(p.listener), address);
+		/* Each spelling is the same socket. */
+		check(access(path, F_OK) == 0);
+		pair_close(&p);
+	}
 }
 
 /* Taken in pieces of any size, the bytes are the same and in order. */

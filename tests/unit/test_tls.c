@@ -369,3 +369,76 @@ TEST(no_answer)
 	pair_close(&p);
 	patience_ms = 20000;
 }
+
+/* A Unix socket, and a name that is looked up: the transport's descriptor comes late. */
+TEST(over_other_sockets)
+{
+	static const char *const hosts[] = { "localhost", NULL };
+	struct tls_options server = { .on = true }, client = { .on = true, .insecure = true };
+	struct tls_options strict = { .on = true };
+	char path[64], address[2][80];
+	struct error err = ERROR_INIT;
+	struct stream_limits limits = { .connect_timeout_ms = 20000 };
+
+	find_modules();
+	snprintf(path, sizeof path, "/tmp/mbus-test-tls-%d.sock", (int)getpid());
+	for (int i = 0; i < 2; i++) {
+		struct pair p = { .loop = loop_new(&err) };
+		struct tls *verifies = tls_client(&strict, &err);
+		const char *host = i ? "localhost" : NULL;
+
+		p.server.tls = tls_server(&server, hosts, &err);
+		p.client.tls = tls_client(&client, &err);
+		need(p.server.tls && p.client.tls && verifies);
+		p.listener = listener_open(p.loop, i ? "127.0.0.1:0" : path, &ops, &limits, accepted,
+			&p.server, &err);
+		need(p.listener);
+		snprintf(address[0], sizeof address[0], "unix://%s", path);
+		snprintf(address[1], sizeof address[1], "localhost%s",
+			strrchr(listener_address(p.listener), i ? ':' : '/'));
+		p.client.s = stream_dial(p.loop, address[i], &ops, &limits, &p.client, &err);
+		need(p.client.s);
+		/* Nothing to look for in the certificate. */
+		if (!host) {
+			check_int(stream_start_tls(p.client.s, verifies, host, &err), -1);
+			check(strstr(err.text, path) && strstr(err.text, "--tls-sni"));
+		}
+		check_int(stream_start_tls(p.client.s, p.client.tls, host, &err), 0);
+		p.server.echo = true;
+		fill(stream_out(p.client.s), 100000);
+		stream_kick(p.client.s);
+		run_until(p.loop, &p.client, 100000);
+		check_int(p.client.opened, 1);
+		check_filled(&p.client.got, 100000);
+		tls_free(verifies);
+		pair_close(&p);
+	}
+}
+
+/* Closed before there was a descriptor. */
+TEST(closed_while_it_is_looked_up)
+{
+	struct tls_options client = { .on = true, .insecure = true };
+	struct error err = ERROR_INIT;
+	struct loop *l = loop_new(&err);
+	struct side x = { NULL };
+	struct tls *tls;
+
+	find_modules();
+	tls = tls_client(&client, &err);
+	need(tls);
+	x.s = stream_dial(l, "localhost:1", &ops, NULL, &x, &err);
+	need(x.s);
+	check_int(stream_start_tls(x.s, tls, "localhost", &err), 0);
+	stream_close(x.s);
+	run_for(l, 20);
+	check_int(x.ended, 0);
+	x.s = stream_dial(l, "localhost:1", &ops, NULL, &x, &err);
+	need(x.s);
+	check_int(stream_start_tls(x.s, tls, "localhost", &err), 0);
+	run_until(l, &x, 1);
+	check_int(x.ended, 1);
+	check(strstr(x.error.text, "localhost:1: cannot connect: "));
+	tls_free(tls);
+	loop_free(l);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The addresses a link goes through, and how failures name them: see link_impl.h. */
+#include "core/link_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+static const struct link_scheme *
+scheme_find(const struct link_options *o, struct bytes name)
+{
+	const struct link_scheme *s = o->schemes;
+
+	while (s && s->name &&
+	    (strlen(s->name) != name.n || strncasecmp(s->name, name.p, name.n) != 0))
+		s++;
+	return s && s->name ? s : NULL;
+}
+
+static int
+scheme_unknown(const struct link_options *o, struct bytes name, struct error *err)
+{
+	struct buf list = BUF_INIT;
+
+	for (const struct link_scheme *s = o->schemes; s && s->name; s++)
+		buf_addf(&list, "%s%s://", buf_len(&list) ? ", " : "", s->name);
+	error_set(err, ERR_USAGE, "%.*s://: no address of this broker; its URLs begin with %s",
+		BYTES_FMT(name), buf_cstr(&list));
+	buf_release(&list);
+	return -1;
+}
+
+static char *
+target_word(const struct target *t)
+{
+	struct bytes host = t->address.host.n ? t->address.host : BYTES("localhost");
+	bool v6 = memchr(host.p, ':', host.n);
+	struct buf b = BUF_INIT;
+	char *name;
+
+	if (t->address.socket.p)
+		buf_addf(&b, "unix:%.*s", BYTES_FMT(t->address.socket));
+	else
+		buf_addf(&b, "%s%.*s%s:%u", v6 ? "[" : "", BYTES_FMT(host), v6 ? "]" : "", t->port);
+	name = xstrdup(buf_cstr(&b));
+	buf_release(&b);
+	return name;
+}
+
+/* secure: where the address itself does not say. */
+static int
+target_parse(const struct link_options *o, struct bytes text, bool secure, struct target *t,
+	struct error *err)
+{
+	const struct link_scheme *s = NULL;
+
+	*t = (struct target){ 0 };
+	if (address_parse(text, &t->address, err) < 0)
+		return -1;
+	if (t->address.scheme.p) {
+		s = scheme_find(o, t->address.scheme);
+		if (!s && !bytes_eq(t->address.scheme, BYTES("unix")))
+			return scheme_unknown(o, t->address.scheme, err);
+	}
+	t->tls = secure || (s && s->tls);
+	t->port = t->address.port ? t->address.port :
+		t->tls && o->tls_port ? o->tls_port : o->port;
+	t->name = target_word(t);
+	return 0;
+}
+
+int
+targets_parse(struct link *l, struct error *err)
+{
+	const struct broker_options *o = l->opts.broker;
+	bool secure = o->tls && o->tls->on;
+	struct bytes list = bytes_str(o->address), one;
+
+	if (!list.n)
+		list = bytes_str(l->opts.default_address);
+	while (address_next(&list, &one)) {
+		l->targets = xrealloc(l->targets, (l->ntargets + 1) * sizeof *l->targets);
+		if (target_parse(&l->opts, one, secure, &l->targets[l->ntargets], err) < 0)
+			return -1;
+		l->ntargets++;
+	}
+	return l->ntargets ? 0 : error_set(err, ERR_USAGE, "no address is given");
+}
+
+static void
+target_release(struct target *t)
+{
+	free(t->text);
+	free(t->name);
+}
+
+void
+targets_release(struct link *l)
+{
+	for (size_t i = 0; i < l->ntargets; i++)
+		target_release(&l->targets[i]);
+	free(l->targets);
+	target_release(&l->elsewhere);
+}
+
+/* A server that says only :PORT means itself, and none says that it speaks TLS. */
+int
+target_redirect(struct link *l, struct bytes address, struct error *err)
+{
+	const struct target *now = l->target ? l->target : l->targets;
+	struct buf whole = BUF_INIT;
+	struct target t;
+	char *text;
+
+	if (address.n && *address.p == ':')
+		buf_addf(&whole, memchr(now->address.host.p, ':', now->address.host.n) ?
+			"[%.*s]" : "%.*s", BYTES_FMT(now->address.host));
+	buf_add_bytes(&whole, address);
+	text = xmemdup0(buf_bytes(&whole).p, buf_len(&whole));
+	if (target_parse(&l->opts, bytes_of(text, buf_len(&whole)), now->tls, &t, err) < 0 ||
+	    (t.tls && !l->tls)) {
+		if (t.name)
+			error_set(err, ERR_CONNECT, "%s: redirected to TLS", t.name);
+		buf_release(&whole);
+		t.text = text;
+		target_release(&t);
+		return -1;
+	}
+	buf_release(&whole);
+	t.text = text;
+	target_release(&l->elsewhere);
+	l->elsewhere = t;
+	return 0;
+}
+
+size_t
+target_count(const struct link *l)
+{
+	return l->ntargets + (l->elsewhere.name != NULL);
+}
+
+const struct target *
+target_at(const struct link *l, size_t i)
+{
+	if (l->elsewhere.name)
+		return i ? &l->targets[i - 1] : &l->elsewhere;
+	return &l->targets[i];
+}
+
+const char *
+target_tls_name(const struct target *t)
+{
+	static __thread char name[256];
+
+	if (!t->address.host.n)
+		return "localhost";
+	snprintf(name, sizeof name, "%.*s", BYTES_FMT(t->address.host));
+	return name;
+}
+
+/* ---- words ---- */
+
+const char *
+target_without_name(const struct target *t, const char *text)
+{
+	size_t n = strlen(t->name);
+
+	return strncmp(text, t->name, n) == 0 && strncmp(text + n, ": ", 2) == 0 ?
+		text + n + 2 : text;
+}
+
+bool
+link_is_final(enum error_kind kind)
+{
+	return kind == ERR_AUTH || kind == ERR_USAGE || kind == ERR_NOTFOUND;
+}
+
+bool
+attempt_has_more(const struct link *l)
+{
+	return l->at < target_count(l);
+}
+
+void
+attempt_note(struct link *l, const struct error *err)
+{
+	size_t n = strlen(l->why.text);
+
+	if (link_is_final(err->kind) || l->why.kind == ERR_NONE) {
+		l->why = *err;
+		return;
+	}
+	l->why.kind = error_graver(l->why.kind, err->kind);
+	snprintf(l->why.text + n, sizeof l->why.text - n, "; %s", err->text);
+}
