@@ -97,8 +97,8 @@ load battery
 	relay pass
 	finish pub 30
 	is "$status" 0
-	# The window, the pipe, and what two reads take.
+	# The window at most, the pipe, and what two reads take.
 	counts pub.err
-	[ "$TAKEN" -ge 1024 ]
+	[ "$TAKEN" -ge 20 ]
 	[ "$TAKEN" -le 4000 ] || fail "$TAKEN events taken"
 }
