@@ -476,12 +476,15 @@ pub_overdue(struct loop_timer *t)
 			loop_timer_set_at(mb->b.loop, t, e->until_ns);
 			return;
 		}
-		error_set(&err, ERR_TIMEOUT, "%s within %g s", e->state & (IN_OUT | SENT) ?
-			"no answer" : "not sent", mb->b.opts.timeout_ms / 1000.0);
-		if (e->state & (IN_OUT | SENT))
+		if (e->state & (IN_OUT | SENT)) {
+			error_set(&err, ERR_UNKNOWN, "no answer within %g s",
+				mb->b.opts.timeout_ms / 1000.0);
 			tell(mb, e, FATE_UNKNOWN, &err);
-		else
+		} else {
+			error_set(&err, ERR_REFUSED, "not sent within %g s",
+				mb->b.opts.timeout_ms / 1000.0);
 			end(mb, seq, FATE_REFUSED, &err);
+		}
 	}
 }
 

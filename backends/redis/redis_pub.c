@@ -376,8 +376,8 @@ pub_deadline(struct loop_timer *t)
 	double seconds = c->rb->b.opts.timeout_ms / 1000.0;
 	struct error unknown, unsent;
 
-	error_set(&unknown, ERR_TIMEOUT, "no answer within %g s", seconds);
-	error_set(&unsent, ERR_TIMEOUT, "not sent within %g s", seconds);
+	error_set(&unknown, ERR_UNKNOWN, "no answer within %g s", seconds);
+	error_set(&unsent, ERR_REFUSED, "not sent within %g s", seconds);
 	for (uint64_t seq = f->first; seq < f->next; seq++) {
 		struct flight_entry *e = flight_at(f, seq), told = *e;
 
