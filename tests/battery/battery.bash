@@ -145,7 +145,7 @@ settled() {
 
 	while n=$(stat -c %s "$1"); [ "$n" != "$was" ]; do
 		was=$n
-		sleep 0.3
+		sleep 0.2
 	done
 }
 
