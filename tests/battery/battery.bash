@@ -14,6 +14,7 @@
 #	CARRIES='CAP...'	what its default wire carries, as --list -J names it,
 #	CARRIES_RAW='CAP...'	and what --wire raw does
 #	KEEPER=(...)		sub's options, by which one takes up what another left
+#	QUICK=(...)		pub's options, by which a dead connection is soon noticed
 #	TOPICS=(...)		topics that it can have
 #	serve NAME PORT KIND [CERTIFICATE]	starts the server as NAME and waits
 #				until it serves; once more after it has ended: with what it kept
@@ -39,6 +40,7 @@ LIST=$ROOT/tests/battery
 TOPICS=(t t.a.b t/a/b 'with blanks' 'ünï·cødé' "$(printf 'long%.0s' {1..40})")
 OPTIONS=()
 KEEPER=()
+QUICK=()
 CARRIES=''
 CARRIES_RAW=''
 # shellcheck source=/dev/null

@@ -10,8 +10,9 @@ load battery
 # ran_badly: some of it failed, or the connection was given up.
 ran_badly() { [ "$status" = 1 ] || [ "$status" = 3 ] || fail "status $status" "$(cat pub.err)"; }
 
-# many: 300,000 numbered events on the stdin of `start_pub pub`.
-many() { seq 300000 > pub.in; }
+# many: numbered events on the stdin of `start_pub pub`.
+MANY=100000
+many() { seq $MANY > pub.in; }
 
 # ---- the publisher's connection ----
 
@@ -31,7 +32,7 @@ many() { seq 300000 > pub.in; }
 		finish pub
 		is "$status" 3
 		counts pub.err
-		[ "$TAKEN" -lt 300000 ]
+		[ "$TAKEN" -lt $MANY ]
 		settled sub.out
 		none_lost sub.out
 		none_twice sub.out
@@ -87,16 +88,16 @@ many() { seq 300000 > pub.in; }
 	sub_ready sub --body "$t"
 	through start_pub pub --reconnect 5 -l "$t"
 	for k in 1 2 3; do
-		wait_for lines_in sub.out $((k * 20000))
+		wait_for lines_in sub.out $((k * 10000))
 		relay cut
 	done
 	finish pub 60
 	[ "$status" = 0 ] || [ "$status" = 1 ]
 	counts pub.err
-	is "$TAKEN" 300000
+	is "$TAKEN" $MANY
 	settled sub.out
 	none_lost sub.out
-	[ "$CONFIRMED" -gt 280000 ]
+	[ "$CONFIRMED" -gt $((MANY * 9 / 10)) ]
 }
 
 # bats test_tags=server
@@ -106,7 +107,7 @@ many() { seq 300000 > pub.in; }
 	relay_on
 	sub_ready sub --body "$t"
 	mkfifo feed
-	through mbus pub -v "${OPTIONS[@]}" -l -W 1 "$t" < feed 2> pub.err & PID[pub]=$!
+	through mbus pub -v "${OPTIONS[@]}" "${QUICK[@]}" -l -W 1 "$t" < feed 2> pub.err & PID[pub]=$!
 	exec 7> feed
 	seq 100 >&7
 	wait_for lines_in sub.out 100
@@ -119,7 +120,8 @@ many() { seq 300000 > pub.in; }
 	took 4000
 	ran_badly
 	counts pub.err
-	is "$CONFIRMED $((REFUSED + UNKNOWN))" '100 400'
+	is "$CONFIRMED" 100
+	[ "$status" = 3 ] || is $((REFUSED + UNKNOWN)) 400
 	[ "$UNKNOWN" -gt 0 ]
 	settled sub.out
 	none_lost sub.out
@@ -217,7 +219,7 @@ heard() { pub "$1" "$2" && sleep 0.05 && grep -qx "$2" sub.out; }
 	kill -CONT "${PID[server]}"
 	finish pub 60
 	is "$status" 0
-	wait_for -t 30 lines_in sub.out 300000
+	wait_for -t 30 lines_in sub.out $MANY
 	same_bytes pub.in sub.out
 }
 
@@ -227,7 +229,7 @@ heard() { pub "$1" "$2" && sleep 0.05 && grep -qx "$2" sub.out; }
 	server lenient
 	sub_ready sub --body "$t"
 	mkfifo feed
-	mbus pub -v "${OPTIONS[@]}" -l -W 1 "$t" < feed 2> pub.err & PID[pub]=$!
+	mbus pub -v "${OPTIONS[@]}" "${QUICK[@]}" -l -W 1 "$t" < feed 2> pub.err & PID[pub]=$!
 	exec 7> feed
 	seq 2000 >&7
 	wait_for lines_in sub.out 2000
@@ -241,7 +243,8 @@ heard() { pub "$1" "$2" && sleep 0.05 && grep -qx "$2" sub.out; }
 	kill -CONT "${PID[server]}"
 	ran_badly
 	counts pub.err
-	is "$CONFIRMED $((REFUSED + UNKNOWN))" '2000 500'
+	is "$CONFIRMED" 2000
+	[ "$status" = 3 ] || is $((REFUSED + UNKNOWN)) 500
 	[ "$UNKNOWN" -gt 0 ]
 	settled sub.out
 	none_lost sub.out
@@ -259,7 +262,7 @@ heard() { pub "$1" "$2" && sleep 0.05 && grep -qx "$2" sub.out; }
 	finish pub
 	is "$status" 3
 	counts pub.err
-	[ "$TAKEN" -lt 300000 ]
+	[ "$TAKEN" -lt $MANY ]
 	finish sub
 	is "$status" 3
 	# A dying server has confirmed what it did not pass on; it has not passed on more.
