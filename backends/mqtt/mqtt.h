@@ -99,6 +99,7 @@ struct mqtt_subs {
 	struct loop_task ask;
 	struct mqtt_map_in in;
 	uint64_t strangers;		/* events no subscription of ours wanted */
+	bool answered;			/* something that the server may not have read */
 	bool trust_ids;			/* none can be of a session before ours */
 };
 

@@ -209,7 +209,8 @@ session_pong(struct mqtt_broker *mb)
 void
 session_drain(struct mqtt_broker *mb)
 {
-	if (mb->state != MQTT_READY) {
+	/* A question costs a round trip: only for what the server may not have read. */
+	if (mb->state != MQTT_READY || (!mb->subs.answered && mb->b.opts.ack != PUBLISH_ACK_NONE)) {
 		broker_drained(&mb->b);
 		return;
 	}
@@ -344,16 +345,19 @@ static void
 session_lost(struct link *l, const struct error *err, bool again)
 {
 	struct mqtt_broker *mb = link_arg(l);
+	bool draining = mb->drain_ping != 0;
 
 	mb->state = MQTT_OFF;
 	loop_timer_clear(mb->b.loop, &mb->keepalive);
-	if (mb->drain_ping) {
-		mb->drain_ping = 0;
-		broker_drained(&mb->b);
-	}
 	if (mb->was_ready) {
 		sub_lost(mb);
 		pub_lost(mb, again);
+	}
+	/* The run is over, and this was only to end it well. */
+	if (draining) {
+		mb->drain_ping = 0;
+		broker_drained(&mb->b);
+		return;
 	}
 	if (again)
 		return;

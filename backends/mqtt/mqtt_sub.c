@@ -276,6 +276,7 @@ static void
 answer(struct mqtt_broker *mb, enum mqtt_type type, uint16_t id, unsigned reason)
 {
 	mqtt_write_ack(link_out(mb->link), type, id, (unsigned char)reason, mb->version);
+	mb->subs.answered = true;
 	link_kick(mb->link);
 }
 

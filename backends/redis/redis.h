@@ -160,7 +160,7 @@ struct redis_broker {
 
 	/* Streams. */
 	struct redis_conn *reading;	/* a read is under way there; NULL: none */
-	bool blocking;			/* ... which waits */
+	bool rereading;			/* ... for what was given out before */
 	unsigned count;			/* entries to ask for */
 	struct header *headers;
 	size_t cap_headers;
@@ -251,6 +251,7 @@ void id_word(struct buf *, struct redis_id);
 /* redis_group.c */
 void group_delivered(struct redis_sub *, uint64_t number, struct redis_id);
 void group_dropped(struct redis_broker *, uint64_t number);
+void group_trim(struct redis_broker *);
 bool group_has(const struct redis_sub *, struct redis_id);
 void group_ack(struct redis_broker *, uint64_t first, uint64_t last, bool ok);
 void group_ack_ids(struct redis_sub *, const struct redis_id *, size_t n);

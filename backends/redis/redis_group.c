@@ -55,9 +55,13 @@ group_delivered(struct redis_sub *rs, uint64_t number, struct redis_id id)
 	*delivery(rb, number) = (struct redis_delivery){ id, rs, DELIVERY_OUT };
 }
 
-static void
-ring_trim(struct redis_broker *rb)
+/* Not while pending entries are on their way to us: the answer to an acknowledgement,
+ * which comes by the other connection, may overtake them. */
+void
+group_trim(struct redis_broker *rb)
 {
+	if (rb->reading && rb->rereading)
+		return;
 	while (rb->oldest < rb->newest && delivery(rb, rb->oldest)->state == DELIVERY_DONE)
 		rb->oldest++;
 }
@@ -77,7 +81,7 @@ group_has(const struct redis_sub *rs, struct redis_id id)
 	for (uint64_t n = rb->newest; n-- > rb->oldest;) {
 		const struct redis_delivery *d = delivery(rb, n);
 
-		if (d->state != DELIVERY_DONE && d->rs == rs && id_cmp(d->id, id) == 0)
+		if (d->rs == rs && id_cmp(d->id, id) == 0)
 			return true;
 	}
 	return false;
@@ -161,7 +165,7 @@ acked(struct redis_broker *rb, uint64_t first, uint64_t last, const struct redis
 	for (uint64_t i = first; i <= last && i < rb->newest; i++)
 		if (delivery(rb, i)->rs == rs && delivery(rb, i)->state == DELIVERY_ACKED)
 			delivery(rb, i)->state = DELIVERY_DONE;
-	ring_trim(rb);
+	group_trim(rb);
 }
 
 /* ---- leaving ---- */

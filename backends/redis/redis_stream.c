@@ -294,10 +294,10 @@ end_sub(struct redis_sub *rs)
 }
 
 static void
-read_begun(struct redis_conn *c, bool blocking)
+read_begun(struct redis_conn *c, bool again)
 {
 	c->rb->reading = c;
-	c->rb->blocking = blocking;
+	c->rb->rereading = again;
 	c->heard_ns = loop_clock_ns();
 }
 
@@ -323,7 +323,7 @@ read_own(struct redis_sub *rs)
 	resp_word_str(out, "STREAMS");
 	resp_word(out, rs->topic);
 	id_word(out, rs->own_at);
-	read_begun(rs->conn, false);
+	read_begun(rs->conn, true);
 }
 
 static void
@@ -340,7 +340,7 @@ read_claim(struct redis_sub *rs)
 	resp_word_str(out, rs->claim_at);
 	resp_word_str(out, "COUNT");
 	resp_word_u64(out, rb->count);
-	read_begun(rs->conn, false);
+	read_begun(rs->conn, true);
 }
 
 static uint64_t
@@ -386,7 +386,7 @@ read_all(struct redis_broker *rb, size_t n, bool block)
 			resp_word_str(out, ">");
 		else if (reads(rs))
 			id_word(out, rs->at);
-	read_begun(c, block);
+	read_begun(c, false);
 }
 
 /* The next read, if one is due. */
@@ -549,6 +549,7 @@ stream_reply(struct redis_conn *c, const struct flight_entry *e, struct redis_su
 		claim_reply(c, rs, v);
 		break;
 	}
+	group_trim(c->rb);
 	if (c->rb->draining)
 		group_drain(c->rb);
 	else if (!c->failed)

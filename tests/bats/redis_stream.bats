@@ -27,7 +27,8 @@ read_is() {
 }
 
 @test "an event is an entry: fields, names that collide, nothing at all" {
-	mbus pub "${X[@]}" S hello -H k:v -H body:x -H :key:y -H ::body:z
+	mbus pub "${X[@]}" -J <<< \
+		'{"topic":"S","headers":[["k","v"],["body","x"],[":key","y"],["::body","z"]],"body":"hello"}'
 	is "$(redis_cli xrange S - + | tail -n +2)" \
 		$'k\nv\n:body\nx\n::key\ny\n:::body\nz\nbody\nhello'
 	printf '%s\n' '{"topic":"T","key":"K","headers":[["a","1"],["a","2"],["",""],["b",{"b64":"/wA="}]],"body":null}' \
@@ -38,7 +39,7 @@ read_is() {
 import json
 events = [json.loads(line) for line in open("out")]
 assert events[0]["key"] == "K" and events[0]["body"] is None, events[0]
-assert events[0]["headers"] == [["a", "1"], ["a", "2"], ["", ""], ["b", {"b64": "/wA="}]], events[0]
+assert events[0]["headers"] == {"a": ["1", "2"], "": "", "b": {"b64": "/wA="}}, events[0]
 assert events[1]["body"] is None and not events[1]["headers"] and "key" not in events[1], events[1]
 assert events[2]["body"] == "" and events[2]["key"] == "", events[2]'
 	run --separate-stderr mbus pub "${X[@]}" -J <<< '{"topic":"T","headers":[["a",null]],"body":"x"}'
