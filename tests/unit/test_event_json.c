@@ -17,7 +17,7 @@ read_line(struct bytes line)
 	if (!copy)
 		event_json_init(&e);
 	free(copy);
-	copy = xmalloc(line.n + 1);
+	copy = xmalloc(line.n ? line.n : 1);	/* no byte behind it */
 	memcpy(copy, line.p, line.n);
 	err = (struct error)ERROR_INIT;
 	return event_json_read(&e, copy, line.n, &err);
@@ -89,7 +89,8 @@ TEST(header_arrays)
 
 TEST(body_json_is_taken_as_it_stands)
 {
-	static const char *const values[] = { "{\"t\":1.50}", "{ \"a\" : [ 1 , {} ] }", "[]",
+	static const char *const values[] = { "{\"t\":1.50}", "{ \"a\" : [ 1 , {} ] }", "[]", "[[1],[]]",
+		"[{},[]]", "{\"a\":{\"b\":[]}}",
 		"[ 18446744073709551616 ]", "1.50e+10", "-0", "true", "false", "null",
 		"\"a\\u00e4\"" };
 	struct buf line = BUF_INIT;
@@ -181,6 +182,8 @@ TEST(errors_name_the_field)
 	check_int(read_line(BYTES("{\"body\":\"x\n\"}")), -1);
 	check_int(read_line(BYTES("{\"body\":tru}")), -1);
 	check_int(read_line(BYTES("{\"x\":[{]}")), -1);
+	check_int(read_line(BYTES("{\"body_json\":[")), -1);
+	check_int(read_line(BYTES("{\"body_json\":{")), -1);
 }
 
 /* ---- what is written is what is read ---- */
@@ -258,4 +261,54 @@ TEST(random_events_come_back)
 	event_json_release(&e);
 	free(copy);
 	copy = NULL;
+}
+
+static void
+keep_meta(bool on)
+{
+	if (!copy) {
+		event_json_init(&e);
+		copy = xmalloc(1);
+	}
+	e.keep_meta = on;
+}
+
+TEST(meta_is_read_when_it_is_to_be_kept)
+{
+	keep_meta(true);
+	good("{\"body\":\"\",\"meta\":{\"broker\":\"b\",\"partition\":3,\"qos\":2,\"retain\":true,"
+		"\"reply\":\"an\\u0073wers\",\"ttl\":1500,\"content_type\":\"a/b\","
+		"\"correlation_b64\":\"/wE=\",\"offset\":[{}],\"wire\":\"raw\"}}");
+	check(e.has_meta);
+	check_int(e.meta.partition, 3);
+	check_int(e.meta.qos, 2);
+	check(e.meta.retain);
+	check_bytes(e.meta.props.reply_to, BYTES("answers"));
+	check_int(e.meta.props.ttl_ms, 1500);
+	check_bytes(e.meta.props.content_type, BYTES("a/b"));
+	check_bytes(e.meta.props.correlation, BYTES("\xff\x01"));
+	/* Nothing is left from the line before. */
+	good("{\"body\":\"\",\"meta\":{\"retain\":false,\"wire\":\"raw\"}}");
+	check(e.has_meta && !e.meta.retain);
+	check_int(e.meta.qos, -1);
+	check_int(e.meta.partition, -1);
+	check_int(e.meta.props.ttl_ms, -1);
+	check_bytes(e.meta.props.reply_to, NOTHING);
+	good("{\"body\":\"\",\"meta\":{\"wire\":\"raw\"}}");
+	check(!e.has_meta);
+	good("{\"body\":\"\"}");
+	check(!e.has_meta);
+	bad("{\"body\":\"\",\"meta\":7}", "meta: not an object");
+	bad("{\"body\":\"\",\"meta\":{\"qos\":3}}", "meta: qos: not a whole number up to 2");
+	bad("{\"body\":\"\",\"meta\":{\"qos\":1.0}}", "meta: qos: not a whole number up to 2");
+	bad("{\"body\":\"\",\"meta\":{\"qos\":\"1\"}}", "meta: qos: not a number");
+	bad("{\"body\":\"\",\"meta\":{\"retain\":1}}", "meta: retain: neither true nor false");
+	bad("{\"body\":\"\",\"meta\":{\"reply\":null}}", "meta: reply: not a string");
+	bad("{\"body\":\"\",\"meta\":{\"ttl\":-1}}",
+		"meta: ttl: not a whole number up to 9223372036854");
+	bad("{\"body\":\"\",\"meta\":{\"ttl\":1,\"ttl\":1}}", "meta: ttl: given twice");
+	keep_meta(false);
+	good("{\"body\":\"\",\"meta\":7}");
+	good("{\"body\":\"\",\"meta\":{\"qos\":7}}");
+	check(!e.has_meta);
 }
