@@ -9,7 +9,7 @@
 
 # Debian packages for the tests, besides those of the build.
 CHECK_DEPS = bats clang libclang-rt-dev mandoc shellcheck iproute2 ca-certificates python3-venv openssl \
-	libhiredis-dev redis-server redis-tools
+	libhiredis-dev redis-server redis-tools mosquitto mosquitto-clients
 LONG_DEPS = valgrind
 build_deps = $(DEPS) $(sort $(foreach b,$(in) $(mod),$(DEPS_$(b))))
 
