@@ -141,12 +141,15 @@ exact() {
 	done
 }
 
+# Where there are more events than a server keeps for one that is slow for a moment
+# (Mosquitto: 1000), it is a lenient one.
+
 # bats test_tags=deliver
 @test "fifty topics by one sub, one pub: in order within each" {
 	local t k
 
 	t=$(topic)
-	server
+	server lenient
 	# shellcheck disable=SC2046
 	sub_ready sub -J -c 2000 $(seq -f "$t-%g" 50)
 	for k in {1..40}; do
@@ -163,7 +166,7 @@ exact() {
 # bats test_tags=deliver
 @test "two subs of one topic get everything, the one that comes later what comes later" {
 	t=$(topic)
-	server
+	server lenient
 	sub_ready a --body "$t"
 	sub_ready b --body "$t"
 	seq 2000 | pub -l "$t"
@@ -181,7 +184,7 @@ exact() {
 # bats test_tags=deliver,group
 @test "the members of a group share its events, and everybody else gets all" {
 	t=$(topic)
-	server
+	server lenient
 	sub_ready all --body "$t"
 	sub_ready a -g one --body "$t"
 	sub_ready b -g one --body "$t"
@@ -201,7 +204,7 @@ exact() {
 # bats test_tags=deliver,group,handover
 @test "a member that leaves politely loses nothing of its group's" {
 	t=$(topic)
-	server
+	server lenient
 	sub_ready a -g one "${KEEPER[@]}" --body "$t"
 	sub_ready b -g one "${KEEPER[@]}" --body "$t"
 	seq 60000 > pub.in
@@ -240,7 +243,7 @@ exact() {
 # bats test_tags=deliver,keep
 @test "events wait for their subscriber: from the beginning to the end" {
 	t=$(topic)
-	server
+	server lenient
 	seq 3000 | pub -l "$t"
 	sub_is 0 -o beginning -e --body "$t"
 	is "$output" "$(seq 3000)"
