@@ -29,12 +29,13 @@ VERSION = 0.1.0
 
 # One word a backend; its sources are the lines below.
 BUILTIN = http mdns file
-MODULES = mqtt null tls
+MODULES = mqtt null redis tls
 WITHOUT =
 
 SRC_http = $(wildcard backends/http/*.c)
 SRC_mqtt = $(wildcard backends/mqtt/mqtt*.c)
 SRC_null = backends/null.c
+SRC_redis = $(wildcard backends/redis/*.c)
 SRC_tls = $(wildcard backends/tls/*.c)
 SRC_mdns = $(wildcard backends/registry/mdns*.c backends/proto/micro_*.c)
 SRC_file = $(wildcard backends/registry/file*.c)

@@ -198,7 +198,7 @@ broker_of_scheme(struct bytes scheme)
 static const char *const others[] = {
 	"activemq", "consul", "etcd", "eureka", "file", "gocloud", "googlepubsub", "gossip",
 	"grpc", "kafka", "kestrel", "kubernetes", "memory", "nacos", "nats", "nsq",
-	"proxy", "rabbitmq", "redis", "segmentio", "service", "snssqs", "sqs", "stan", "stomp",
+	"proxy", "rabbitmq", "segmentio", "service", "snssqs", "sqs", "stan", "stomp",
 	"zookeeper", NULL
 };
 

@@ -8,7 +8,8 @@
 # (default: .cache here, 1.9 GB).
 
 # Debian packages for the tests, besides those of the build.
-CHECK_DEPS = bats clang libclang-rt-dev mandoc shellcheck iproute2 ca-certificates python3-venv openssl
+CHECK_DEPS = bats clang libclang-rt-dev mandoc shellcheck iproute2 ca-certificates python3-venv openssl \
+	libhiredis-dev redis-server redis-tools mosquitto mosquitto-clients
 LONG_DEPS = valgrind
 build_deps = $(DEPS) $(sort $(foreach b,$(in) $(mod),$(DEPS_$(b))))
 
@@ -77,5 +78,7 @@ $(B)/test/test_mqtt: $(call obj,backends/mqtt/mqtt_map.c backends/mqtt/mqtt_reas
 $(B)/test/test_tls $(B)/test/test_link_tls: | $(if $(filter tls,$(mod)),$(B)/modules/tls.so)
 $(B)/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(obj_test)
 	@mkdir -p $(@D)
-	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(libs)
+	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(libs) $(LIBS_$(@F))
+# What a target is held against.
+LIBS_fuzz_resp = -lhiredis
 .PRECIOUS: $(B)/%.o

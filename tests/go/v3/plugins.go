@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import "github.com/asim/go-micro/plugins/broker/redis/v3"
+
+func init() { readTimeout = redis.ReadTimeout }
