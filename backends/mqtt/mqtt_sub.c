@@ -16,6 +16,8 @@
 #include "backends/mqtt/mqtt.h"
 #include "core/log.h"
 
+enum { NAP_US = 200 };			/* measured: see stream_lazy() */
+
 /* ---- asking ---- */
 
 static struct bytes
@@ -110,6 +112,7 @@ sub_subscribe(struct mqtt_broker *mb, struct subscription *s, struct error *err)
 	*mb->subs.end = ms;
 	mb->subs.end = &ms->next;
 	mb->subs.count++;
+	link_lazy(mb->link, NAP_US);
 	loop_defer(mb->b.loop, &mb->subs.ask);
 	return 0;
 }
