@@ -4,6 +4,10 @@
 
 #include <stdlib.h>
 
+enum {
+	CLIENT_ID_MAX = 200		/* so that a line of paho's trace holds it */
+};
+
 static struct paho_broker *
 paho_of(struct broker *b)
 {
@@ -85,6 +89,9 @@ paho_init(struct broker *b, struct error *err)
 	if (pb->opt.alias)
 		return error_set(err, ERR_NOTFOUND, "-X mqtt.alias: the paho driver has no topic "
 			"aliases");
+	if (strlen(pb->opt.client_id) > CLIENT_ID_MAX)
+		return error_set(err, ERR_NOTFOUND, "-X mqtt.client_id: the paho driver takes %d bytes",
+			CLIENT_ID_MAX);
 	pb->version = pb->opt.version;
 	b->caps = mqtt_map_caps(b->opts.wire, pb->version);
 	return session_init(pb, err);

@@ -7,10 +7,12 @@
  * paho's public interface leaves three things open, which are got at this way:
  *	- Destroying the last client waits for the end of paho's threads, in steps of
  *	  100 ms. So there is one more, which never connects and never goes.
- *	- A client's socket is needed to cut it off. paho's trace names it, with the
- *	  CONNACK, right before the callback.
- *	- Why a connection failed: the trace and OpenSSL's error queue of that thread.
+ *	- A client's socket is needed to cut it off, and to have it send small packets
+ *	  at once. paho's trace names it, with the CONNACK, right before the callback.
+ *	- Why a connection failed: the trace, and OpenSSL's error queue at that moment.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,9 +51,9 @@ struct client_ask {
 
 /* ---- what paho says by its trace ---- */
 
-static __thread int traced_fd = -1;
+static __thread char traced_connack[300];
 static __thread char traced_error[160];
-static __thread bool traced_connect;
+static __thread bool traced_connect, traced_tls;
 
 /* It costs too much to be on all the time. */
 static void
@@ -68,6 +70,18 @@ trace_for(struct paho_client *c, bool on)
 		MQTTAsync_setTraceLevel(n ? MQTTASYNC_TRACE_MINIMUM : MQTTASYNC_TRACE_ERROR);
 }
 
+/* The first error is the cause of those behind it. */
+static void
+traced_by_tls(void)
+{
+	const char *why = ERR_reason_error_string(ERR_peek_error());
+
+	if (!why || traced_tls)
+		return;
+	traced_tls = true;
+	snprintf(traced_error, sizeof traced_error, "%s", why);
+}
+
 static void
 on_trace(enum MQTTASYNC_TRACE_LEVELS level, char *line)
 {
@@ -75,18 +89,18 @@ on_trace(enum MQTTASYNC_TRACE_LEVELS level, char *line)
 
 	(void)level;
 	if (strstr(line, " <- CONNACK"))
-		traced_fd = atoi(line);
+		snprintf(traced_connack, sizeof traced_connack, "%s", line);
 	else if (strstr(line, " -> CONNECT "))
 		traced_connect = true;
+	else if (strstr(line, "SSLSocket error "))
+		traced_by_tls();
 	else if ((p = strstr(line, "Socket error ")) && !strstr(p, "(11)") && !strstr(p, "(115)"))
 		snprintf(traced_error, sizeof traced_error, "%.*s",
 			(int)strcspn(p + 13, "("), p + 13);
 	else if (strstr(line, "getaddrinfo failed"))
 		snprintf(traced_error, sizeof traced_error, "no address for this name");
-	else if ((p = strstr(line, "X509_check_host")) && strstr(p, "failed"))
+	else if (strstr(line, "rc from X509_check_ip_asc is") && !strstr(line, "is 1"))
 		snprintf(traced_error, sizeof traced_error, "the certificate is for another name");
-	else if (strstr(line, "rc from X509_check_ip_asc is 1"))
-		traced_error[0] = '\0';
 }
 
 /* Once for all clients. */
@@ -100,24 +114,6 @@ paho_begin(void)
 	unsetenv("https_proxy");
 	MQTTAsync_setTraceCallback(on_trace);
 	MQTTAsync_create(&never, "tcp://127.0.0.1:1", "mbus", MQTTCLIENT_PERSISTENCE_NONE, NULL);
-}
-
-/* Why a call or a connection failed, in words; NULL: nobody knows. *tls: it was TLS. */
-static char *
-why_failed(const char *said, bool *is_tls)
-{
-	unsigned long tls = ERR_peek_last_error();
-	const char *why = NULL;
-
-	*is_tls = tls != 0;
-	if (traced_error[0])
-		why = traced_error;
-	else if (tls)
-		why = ERR_reason_error_string(tls);
-	ERR_clear_error();
-	if (!why)
-		why = said;
-	return why ? xstrdup(why) : NULL;
 }
 
 /* ---- callbacks of the connection ---- */
@@ -140,16 +136,41 @@ note_greeting(struct paho_client *c)
 	trace_for(c, false);
 }
 
+/* "TIME FD ID <- CONNACK rc: 0", with or without the time. -1: it is not known. */
+static int
+socket_of_connack(const char *id)
+{
+	const char *end = strstr(traced_connack, " <- CONNACK"), *p;
+	int fd = -1, type = 0;
+	size_t n = strlen(id);
+	socklen_t size = sizeof type;
+
+	if (end && (size_t)(end - traced_connack) > n + 1 && memcmp(end - n, id, n) == 0 &&
+	    end[-(ptrdiff_t)n - 1] == ' ') {
+		for (p = end - n - 1; p > traced_connack && p[-1] >= '0' && p[-1] <= '9';)
+			p--;
+		fd = atoi(p);
+	}
+	traced_connack[0] = '\0';
+	return fd > 2 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+		type == SOCK_STREAM ? fd : -1;
+}
+
 static void
 connected(struct paho_client *c, bool session)
 {
+	const int on = 1;
+	int fd = socket_of_connack(c->to.opt->client_id);
+
 	note_greeting(c);
 	c->server.session = session;
+	if (fd >= 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	pthread_mutex_lock(&c->box->lock);
-	c->fd = traced_fd;
+	c->fd = fd;
 	pthread_mutex_unlock(&c->box->lock);
-	traced_fd = -1;
 	traced_error[0] = '\0';
+	traced_tls = false;
 	note(c, NOTE_CONNECTED, NULL, 0, 0, NULL);
 }
 
@@ -187,11 +208,11 @@ on_connected5(void *arg, MQTTAsync_successData5 *data)
 static void
 note_failure(struct paho_client *c, int code, const char *said)
 {
-	bool tls;
-	char *text = why_failed(said, &tls);
+	const char *why = traced_error[0] ? traced_error : said;
 
-	note(c, NOTE_LOST, NULL, code, tls, text);
+	note(c, NOTE_LOST, NULL, code, traced_tls, why ? xstrdup(why) : NULL);
 	traced_error[0] = '\0';
+	traced_tls = false;
 }
 
 static void

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Events on their way to the server. paho searches all it holds for a free packet id
- * with each event, so it is handed a few at a time; the rest waits here.
+ * with each event, so it is handed a few at a time; the rest waits here. It is never
+ * handed more than the server's receive maximum, because what it holds back for that it
+ * looks at once a second.
  *
  * QoS 1 and 2 are confirmed by paho's word that the answer has come. QoS 0 is
  * confirmed by the answer to a question asked behind it (client_barrier).
@@ -77,9 +79,13 @@ end(struct paho_broker *pb, uint64_t seq, enum fate fate, const struct error *er
 static bool
 has_room(const struct paho_broker *pb, const struct flight_entry *e)
 {
-	bool few = pb->version == MQTT_V311 && (e->state & QOS_MASK) == 2;
+	unsigned qos = e->state & QOS_MASK, most = HANDED_MAX;
 
-	return pb->pub.handed < (few ? HANDED_QOS2_311 : HANDED_MAX);
+	if (qos == 2 && pb->version == MQTT_V311)
+		most = HANDED_QOS2_311;
+	if (qos && client_server(pb->client)->receive_maximum < most)
+		most = client_server(pb->client)->receive_maximum;
+	return pb->pub.handed < most;
 }
 
 static void
