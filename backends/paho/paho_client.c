@@ -53,7 +53,7 @@ struct client_ask {
 
 static __thread char traced_connack[300];
 static __thread char traced_error[160];
-static __thread bool traced_connect, traced_tls;
+static __thread bool traced_connect, traced_tls, traced_wish;
 
 /* It costs too much to be on all the time. */
 static void
@@ -68,6 +68,13 @@ trace_for(struct paho_client *c, bool on)
 	n = __atomic_add_fetch(&dialing, on ? 1 : -1, __ATOMIC_RELAXED);
 	if (n <= 1)
 		MQTTAsync_setTraceLevel(n ? MQTTASYNC_TRACE_MINIMUM : MQTTASYNC_TRACE_ERROR);
+}
+
+static void
+traced_forget(void)
+{
+	traced_error[0] = '\0';
+	traced_tls = traced_wish = false;
 }
 
 /* The first error is the cause of those behind it. */
@@ -92,6 +99,8 @@ on_trace(enum MQTTASYNC_TRACE_LEVELS level, char *line)
 		snprintf(traced_connack, sizeof traced_connack, "%s", line);
 	else if (strstr(line, " -> CONNECT "))
 		traced_connect = true;
+	else if (strstr(line, "read server certificate request"))
+		traced_wish = true;
 	else if (strstr(line, "SSLSocket error "))
 		traced_by_tls();
 	else if ((p = strstr(line, "Socket error ")) && !strstr(p, "(11)") && !strstr(p, "(115)"))
@@ -169,8 +178,7 @@ connected(struct paho_client *c, bool session)
 	pthread_mutex_lock(&c->box->lock);
 	c->fd = fd;
 	pthread_mutex_unlock(&c->box->lock);
-	traced_error[0] = '\0';
-	traced_tls = false;
+	traced_forget();
 	note(c, NOTE_CONNECTED, NULL, 0, 0, NULL);
 }
 
@@ -210,9 +218,14 @@ note_failure(struct paho_client *c, int code, const char *said)
 {
 	const char *why = traced_error[0] ? traced_error : said;
 
+	/* Its word on ours comes, in TLS 1.3, when paho has begun to write, and then is
+	 * not read any more. */
+	if (traced_wish && !traced_tls) {
+		traced_tls = true;
+		why = "ended by the server, which had asked for a certificate";
+	}
 	note(c, NOTE_LOST, NULL, code, traced_tls, why ? xstrdup(why) : NULL);
-	traced_error[0] = '\0';
-	traced_tls = false;
+	traced_forget();
 }
 
 static void
