@@ -214,9 +214,10 @@ on_connected5(void *arg, MQTTAsync_successData5 *data)
 }
 
 static void
-note_failure(struct paho_client *c, int code, const char *said)
+note_failure(struct paho_client *c, int code)
 {
-	const char *why = traced_error[0] ? traced_error : said;
+	/* What paho itself says ("TCP/TLS connect failure") is no reason. */
+	const char *why = traced_error[0] ? traced_error : NULL;
 
 	/* Its word on ours comes, in TLS 1.3, when paho has begun to write, and then is
 	 * not read any more. */
@@ -229,7 +230,7 @@ note_failure(struct paho_client *c, int code, const char *said)
 }
 
 static void
-not_connected(struct paho_client *c, int code, const char *said)
+not_connected(struct paho_client *c, int code)
 {
 	note_greeting(c);
 	if (code > 0 && c->to.version == MQTT_V311)
@@ -237,25 +238,26 @@ not_connected(struct paho_client *c, int code, const char *said)
 	else if (code > 0)
 		note(c, NOTE_LOST, NULL, 0, (unsigned)code, NULL);
 	else
-		note_failure(c, code, said);
+		note_failure(c, code);
 }
 
 static void
 on_not_connected(void *arg, MQTTAsync_failureData *data)
 {
-	not_connected(arg, data->code, data->message);
+	not_connected(arg, data->code);
 }
 
 static void
 on_not_connected5(void *arg, MQTTAsync_failureData5 *data)
 {
-	not_connected(arg, data->code, data->message);
+	not_connected(arg, data->code);
 }
 
 static void
 on_lost(void *arg, char *cause)
 {
-	note_failure(arg, MQTTASYNC_DISCONNECTED, cause);
+	(void)cause;		/* paho gives none */
+	note_failure(arg, MQTTASYNC_DISCONNECTED);
 }
 
 /* DISCONNECT, version 5. */

@@ -265,8 +265,9 @@ note_words(const struct paho_broker *pb, const struct paho_note *n, enum mqtt_wh
 	if (pb->target->tls && n->text && (strstr(n->text, "certificate") ||
 	    strstr(n->text, "alert unknown ca")))
 		kind = ERR_AUTH;
-	error_set(err, kind, "%s: %s", pb->target->name, n->text && *n->text ? n->text :
-		where == MQTT_AT_CONNECT ? "no connection" : "the connection has gone");
+	error_set(err, kind, "%s: %s%s%s", pb->target->name, where == MQTT_AT_CONNECT ?
+		"cannot connect" : "the connection has gone", n->text ? ": " : "",
+		n->text ? n->text : "");
 }
 
 static void
