@@ -103,13 +103,14 @@ paho_release(struct broker *b)
 	struct paho_broker *pb = paho_of(b);
 
 	paho_disconnect(b);
-	session_release(pb);
+	session_forget(pb);
 	sub_release(pb);
 	/* What a thread that hangs may still look at is left to it. */
-	if (!pb->box || box_release(pb->box)) {
-		free(pb->box);
-		pub_release(pb);
-	}
+	if (pb->box && !box_release(pb->box))
+		return;
+	free(pb->box);
+	session_release(pb);
+	pub_release(pb);
 }
 
 const struct broker_ops paho_driver_ops = {

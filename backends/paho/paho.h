@@ -123,6 +123,8 @@ int box_init(struct paho_box *, struct error *);
 bool box_release(struct paho_box *);
 /* From the loop. The helper is started with the first. */
 int box_command(struct paho_box *, const struct paho_command *, struct error *);
+/* For the helper: nobody waits for it any more. */
+bool box_is_over(struct paho_box *);
 /* From any other thread. */
 void box_note(struct paho_box *, const struct paho_note *);
 /* Likewise, with the lock held. */
@@ -252,6 +254,8 @@ struct paho_broker {
 /* ---- paho_session.c ---- */
 
 int session_init(struct paho_broker *, struct error *);
+/* Nothing comes from the loop any more. */
+void session_forget(struct paho_broker *);
 void session_release(struct paho_broker *);
 void session_start(struct paho_broker *);
 void session_close(struct paho_broker *);

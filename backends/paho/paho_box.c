@@ -58,8 +58,8 @@ paho_message_free(struct paho_message *m)
 /* ---- the helper ---- */
 
 /* Nobody waits for it any more, and what commands point to may be gone. */
-static bool
-is_over(struct paho_box *box)
+bool
+box_is_over(struct paho_box *box)
 {
 	bool over;
 
@@ -85,7 +85,7 @@ helper_main(void *arg)
 		for (size_t i = 0; i < work.n && !quit; i++) {
 			const struct paho_command *c = queue_at(&work, i);
 
-			if (c->kind == COMMAND_QUIT || is_over(box))
+			if (c->kind == COMMAND_QUIT || box_is_over(box))
 				quit = true;
 			else
 				client_run(c);

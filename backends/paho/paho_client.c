@@ -30,6 +30,7 @@ enum {
 struct paho_client {
 	struct paho_box *box;
 	struct paho_connect to;
+	char *id;			/* its own copy: paho may take its time */
 	uint32_t generation;
 	MQTTAsync handle;		/* the helper's */
 	struct paho_server server;	/* the callback's, then the loop's */
@@ -169,7 +170,7 @@ static void
 connected(struct paho_client *c, bool session)
 {
 	const int on = 1;
-	int fd = socket_of_connack(c->to.opt->client_id);
+	int fd = socket_of_connack(c->id);
 
 	note_greeting(c);
 	c->server.session = session;
@@ -514,8 +515,10 @@ run_connect(struct paho_client *c)
 	o.MQTTVersion = c->to.version == MQTT_V5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
 	o.maxBufferedMessages = MQTT_BODY_MAX;
 	trace_for(c, true);
-	r = MQTTAsync_createWithOptions(&c->handle, c->to.uri, c->to.opt->client_id,
+	r = MQTTAsync_createWithOptions(&c->handle, c->to.uri, c->id,
 		MQTTCLIENT_PERSISTENCE_NONE, NULL, &o);
+	if (box_is_over(c->box))
+		return;
 	if (r == MQTTASYNC_SUCCESS) {
 		MQTTAsync_setCallbacks(c->handle, c, on_lost, on_message, NULL);
 		MQTTAsync_setDisconnected(c->handle, c, on_goodbye);
@@ -621,6 +624,7 @@ run_destroy(struct paho_client *c)
 		next = ask->next;
 		free(ask);
 	}
+	free(c->id);
 	free(c);
 }
 
@@ -658,12 +662,14 @@ client_new(struct paho_box *box, const struct paho_connect *to, uint32_t generat
 
 	c->box = box;
 	c->to = *to;
+	c->id = xstrdup(to->opt->client_id);
 	c->generation = generation;
 	c->fd = -1;
 	c->server = (struct paho_server){ .max_packet = MQTT_BODY_MAX, .receive_maximum = UINT16_MAX,
 		.max_qos = 2, .retain = true, .wildcard = true, .shared = true };
 	if (box_command(box, &k, err) == 0)
 		return c;
+	free(c->id);
 	free(c);
 	return NULL;
 }

@@ -424,8 +424,6 @@ pub_release(struct paho_broker *pb)
 {
 	struct paho_pub *pub = &pb->pub;
 
-	loop_timer_clear(pb->b.loop, &pub->timer);
-	loop_task_cancel(&pub->settle);
 	for (; flight_count(&pub->flight); flight_pop(&pub->flight))
 		if (flight_front(&pub->flight)->copy)
 			event_drop(event_of(flight_front(&pub->flight)));

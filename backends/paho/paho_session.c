@@ -522,10 +522,15 @@ target_release(struct paho_target *t)
 }
 
 void
-session_release(struct paho_broker *pb)
+session_forget(struct paho_broker *pb)
 {
 	loop_timer_clear(pb->b.loop, &pb->timer);
 	loop_fd_del(pb->b.loop, &pb->wake);
+}
+
+void
+session_release(struct paho_broker *pb)
+{
 	for (size_t i = 0; i < pb->notes.n; i++)
 		free(((struct paho_note *)queue_at(&pb->notes, i))->text);
 	queue_release(&pb->notes);
