@@ -6,6 +6,7 @@
 #	make demo		installs what the build needs, builds, and shows one event
 #	make check		installs what the tests need and runs all of them
 #	make check-long		what takes longer: soak, fuzzing, valgrind
+#	make check-more		mqtt with other servers: nats-server, Artemis (Java)
 #	make unit, make fuzz	the unit tests alone; a minute of each fuzz target
 #	make deps, check-deps	install what building, testing needs (Debian packages)
 #	make go-programs	the go-micro programs of the tests

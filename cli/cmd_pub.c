@@ -315,6 +315,9 @@ pub_loop(struct pub *p, struct error *err)
 	p->broker = common_open(&a->common, p->loop, &p->opts, err);
 	if (!p->broker)
 		return -1;
+	if (p->opts.wire == WIRE_RAW && !(p->broker->caps & BROKER_RAW))
+		return error_set(err, ERR_NOTFOUND, "the %s broker has no --wire raw: everybody on "
+			"it speaks go-micro's", p->broker->ops->name);
 	pub_source_caps(&p->source, p->broker->caps);
 	if (broker_connect(p->broker, err) < 0)
 		return -1;
@@ -347,7 +350,11 @@ pub_run(void *args, int noperands, char **operands, struct error *err)
 
 	memset(&p, 0, offsetof(struct pub, source));
 	p.args = args;
+	if (common_url(&p.args->common, err) < 0)
+		return -1;
 	r = pub_source_init(&p.source, p.args, noperands, operands, err);
+	if (r == 0)
+		r = common_prepare(&p.args->common, err);
 	if (r == 0)
 		r = pub_start_run(&p, err);
 	pub_source_release(&p.source);

@@ -11,6 +11,7 @@
 CHECK_DEPS = bats clang libclang-rt-dev mandoc shellcheck iproute2 ca-certificates python3-venv openssl \
 	libhiredis-dev redis-server redis-tools mosquitto mosquitto-clients
 LONG_DEPS = valgrind
+MORE_DEPS = nats-server
 build_deps = $(DEPS) $(sort $(foreach b,$(in) $(mod),$(DEPS_$(b))))
 
 T =
@@ -49,7 +50,7 @@ programs:
 # What cannot be built has failed too.
 no_tests = { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 
-.PHONY: check check-long unit fuzz demo go-demo
+.PHONY: check check-long check-more unit fuzz demo go-demo
 check:
 	@tests/setup/preflight
 	+@$(submake) check-deps && $(submake) programs || $(no_tests)
@@ -58,6 +59,11 @@ check-long:
 	@tests/setup/preflight
 	+@$(submake) long-deps && $(submake) programs || $(no_tests)
 	@MBUS_TEST_BUILD=$(B) tests/run --long $(T)
+check-more:
+	@tests/setup/preflight
+	+@tests/setup/apt "make check-more" $(build_deps) $(CHECK_DEPS) $(MORE_DEPS) && $(submake) all \
+		&& tests/setup/artemis > /dev/null || $(no_tests)
+	@MBUS_TEST_BUILD=$(B) tests/run more
 unit: unit-programs
 	@MBUS_TEST_BUILD=$(B) tests/run unit
 fuzz:

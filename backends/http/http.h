@@ -197,6 +197,7 @@ struct http_broker {
 	struct server server[DIALECTS];
 	struct envelope envelope;
 	struct buf scratch;
+	struct buf payload;		/* --wire raw: the request's body, before it is decoded */
 	struct delivery *deliveries;	/* a ring over event numbers */
 	size_t ndeliveries;		/* its size, a power of two */
 	uint64_t oldest;		/* lowest number not yet acknowledged */

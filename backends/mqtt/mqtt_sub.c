@@ -16,8 +16,6 @@
 #include "backends/mqtt/mqtt.h"
 #include "core/log.h"
 
-enum { NAP_US = 200 };			/* measured: see stream_lazy() */
-
 /* ---- asking ---- */
 
 static struct bytes
@@ -112,7 +110,7 @@ sub_subscribe(struct mqtt_broker *mb, struct subscription *s, struct error *err)
 	*mb->subs.end = ms;
 	mb->subs.end = &ms->next;
 	mb->subs.count++;
-	link_lazy(mb->link, NAP_US);
+	link_lazy(mb->link, MQTT_SUB_NAP_US);
 	loop_defer(mb->b.loop, &mb->subs.ask);
 	return 0;
 }
@@ -351,16 +349,17 @@ struct delivery {
 };
 
 static void
-deliver(struct mqtt_broker *mb, struct mqtt_sub *ms, struct delivery *d)
+deliver(struct mqtt_sub *ms, struct delivery *d)
 {
-	(void)mb;
+	bool waits = ms->sub->opts.ack != SUBSCRIBE_ACK_NONE;
+
 	if (ms->sub->opts.no_retained && d->ev.retain)
 		return;		/* 3.1.1 cannot be asked for that */
 	d->taken++;
 	if (broker_deliver(ms->sub, &d->ev) == EVENT_DROPPED)
 		d->dropped++;
-	else if (ms->sub->opts.ack != SUBSCRIBE_ACK_NONE)
-		d->wait++;
+	else
+		d->wait += waits;
 }
 
 /* By the identifiers in the packet; false: it has none that help. */
@@ -380,7 +379,7 @@ deliver_by_id(struct mqtt_broker *mb, struct bytes props, struct delivery *d)
 		if (!ms || (!subs->trust_ids && !mqtt_topic_matches(own_filter(ms), d->ev.topic)))
 			continue;
 		any = true;
-		deliver(mb, ms, d);
+		deliver(ms, d);
 	}
 	return any;
 }
@@ -392,16 +391,17 @@ deliver_all(struct mqtt_broker *mb, struct bytes props, struct delivery *d)
 	bool matched = false;
 
 	if (subs->count == 1 && subs->trust_ids) {
-		deliver(mb, subs->first, d);
+		deliver(subs->first, d);
 		return;
 	}
 	if (props.n && deliver_by_id(mb, props, d))
 		return;
-	for (struct mqtt_sub *ms = subs->first; ms; ms = ms->next) {
+	for (struct mqtt_sub *ms = subs->first, *next; ms; ms = next) {
+		next = ms->next;	/* the handler may unsubscribe */
 		if (!mqtt_topic_matches(own_filter(ms), d->ev.topic))
 			continue;
 		matched = true;
-		deliver(mb, ms, d);
+		deliver(ms, d);
 	}
 	if (!matched && !subs->strangers++)
 		log_warn("%.*s: an event for a subscription that the session has from an earlier "

@@ -155,7 +155,8 @@ redis_init(struct broker *b, struct error *err)
 	rb->count = 100;
 	rb->read.fn = read_task;
 	rb->claim.fn = group_claim;
-	rb->read.arg = rb->claim.arg = rb;
+	rb->ask.fn = pubsub_ask;
+	rb->read.arg = rb->claim.arg = rb->ask.arg = rb;
 	envelope_init(&rb->envelope);
 	if (read_options(rb, err) < 0)
 		return -1;
@@ -181,6 +182,7 @@ redis_disconnect(struct broker *b)
 	struct redis_broker *rb = redis_of(b);
 
 	loop_timer_clear(rb->loop, &rb->claim);
+	loop_timer_clear(rb->loop, &rb->ask);
 	loop_timer_clear(rb->loop, &rb->audience.again);
 	loop_task_cancel(&rb->read);
 	rb->audience.fn = NULL;

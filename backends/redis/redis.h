@@ -7,7 +7,8 @@
  *	redis_error.c	what the server's errors mean
  *	redis_pub.c	PUBLISH, SPUBLISH, XADD and what becomes of each
  *	redis_pubsub.c	SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE; who listens
- *	redis_stream.c	where to begin in a stream, XREAD, XREADGROUP
+ *	redis_place.c	where to begin in a stream
+ *	redis_stream.c	XREAD, XREADGROUP
  *	redis_entry.c	an event as fields of a stream's entry, and back
  *	redis_group.c	XACK, XAUTOCLAIM, giving back, the end of a consumer
  *	redis_cluster.c	which node has a topic, and following MOVED and ASK
@@ -99,6 +100,7 @@ struct redis_sub {
 	struct redis_conn *conn;	/* where it was asked for */
 	bool told;			/* broker_subscribed() was called */
 	bool warned;			/* that something is no envelope */
+	unsigned moves;			/* redirects in a row */
 	/* Of a stream: */
 	bool placed;			/* `at` is known, the group is there */
 	bool tailed;			/* the place was looked up */
@@ -153,6 +155,7 @@ struct redis_broker {
 	struct redis_sub **by_topic;	/* a table of cap_topics, a power of two */
 	size_t cap_topics;
 	struct redis_sub *recent;
+	struct loop_timer ask;		/* who subscribes is sent to and fro */
 	struct envelope envelope;
 	int64_t read_us;		/* when what is delivered was read */
 	uint64_t event_ns;
@@ -217,6 +220,7 @@ void pub_written(struct redis_conn *);
 
 /* redis_pubsub.c */
 int pubsub_subscribe(struct redis_sub *, struct error *);
+void pubsub_ask(struct loop_timer *);
 void pubsub_unsubscribe(struct redis_sub *);
 /* true: it was an event, or another thing nobody asked for. */
 bool pubsub_push(struct redis_conn *, const struct resp_value *);
@@ -230,9 +234,19 @@ struct redis_conn *subscriber_conn(struct redis_broker *);
 void sub_told(struct redis_sub *, const struct error *);
 int64_t redis_clock_us(void);
 
+/* redis_place.c */
+int stream_check(const struct position *, const char *group, struct error *);
+/* Finds out where to begin; rs->placed when that is done. */
+void stream_place(struct redis_sub *);
+void stream_place_reply(struct redis_conn *, struct redis_sub *, const struct resp_value *);
+/* XGROUP CREATE behind rs->at. */
+void stream_group(struct redis_sub *);
+void stream_group_reply(struct redis_conn *, struct redis_sub *, const struct resp_value *);
+/* An error where none belongs; rs NULL: it is of all. */
+void stream_failed(struct redis_conn *, struct redis_sub *, const struct resp_value *);
+
 /* redis_stream.c */
 int stream_subscribe(struct redis_sub *, struct error *);
-void stream_place(struct redis_sub *);
 void stream_reply(struct redis_conn *, const struct flight_entry *, struct redis_sub *,
 	const struct resp_value *);
 void stream_resume(struct redis_conn *);
@@ -265,8 +279,8 @@ void group_drain(struct redis_broker *);
 struct redis_conn *cluster_conn(struct redis_broker *, struct bytes topic);
 /* MOVED or ASK, taken apart. */
 bool cluster_moved(const struct resp_value *, unsigned *slot, struct bytes *address, bool *ask);
-struct redis_conn *cluster_node(struct redis_broker *, struct redis_conn *from, struct bytes address,
-	struct error *);
+struct redis_conn *cluster_node(struct redis_broker *, struct redis_conn *from,
+	struct bytes address, struct error *);
 /* Notes where a slot is. */
 void cluster_map(struct redis_broker *, unsigned slot, struct redis_conn *);
 void cluster_slots(struct redis_conn *, const struct resp_value *);

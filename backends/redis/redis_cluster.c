@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+enum { NODES_MAX = 1000 };
+
 /* CRC-16 of polynomial 0x1021 over what is between the first '{' and the next '}',
  * if there is something, else over all. */
 unsigned
@@ -114,12 +116,17 @@ cluster_node(struct redis_broker *rb, struct redis_conn *from, struct bytes addr
 			c = rb->nodes[i];
 	if (!c && is_at(rb->main, buf_cstr(&text)))
 		c = rb->publisher ? rb->publisher : rb->main;
-	if (!c) {
+	if (!c && rb->nnodes == NODES_MAX) {
+		error_set(err, ERR_REFUSED, "redirected to too many nodes");
+	} else if (!c) {
 		c = conn_new(rb, ROLE_NODE, buf_cstr(&text), err);
 		if (c) {
 			rb->nodes = xrealloc(rb->nodes, (rb->nnodes + 1) * sizeof *rb->nodes);
 			rb->nodes[rb->nnodes++] = c;
 			link_start(c->link);
+		} else {	/* the server's fault, not the user's */
+			err->kind = ERR_CONNECT;
+			error_prefix(err, "redirected to a bad address");
 		}
 	}
 	buf_release(&text);

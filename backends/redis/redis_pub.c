@@ -210,6 +210,7 @@ pub_move(struct redis_conn *from, const struct flight_entry *e, struct redis_con
 
 	*moved = *e;
 	moved->end = UINT64_MAX;
+	buf_room(&to->keep, e->copy_size);	/* it may be the same */
 	buf_add(&to->keep, buf_data(&from->keep), e->copy_size);
 	if (to->ready) {
 		buf_add(link_out(to->link), buf_data(&from->keep), e->copy_size);
@@ -236,13 +237,12 @@ pub_redirect(struct redis_conn *c, const struct flight_entry *e, const struct re
 	if (!to || to == c)
 		return false;
 	if (ask) {
-		/* Once, for this one command, while a slot is on its way. */
-		if (!to->ready) {
-			error_set(err, ERR_REFUSED, "the cluster moves this topic to another node; "
-				"publish again");
-			return false;
-		}
-		resp_word_str(conn_command(to, EXPECT_NOTHING, 0, 1), "ASKING");
+		/* Once, for this one command, while a slot is on its way. Before the
+		 * other node has greeted us, this one is asked again. */
+		if (to->ready)
+			resp_word_str(conn_command(to, EXPECT_NOTHING, 0, 1), "ASKING");
+		else
+			to = c;
 	} else {
 		cluster_map(c->rb, slot, to);
 		/* What is behind it here is to arrive before what is published now. */

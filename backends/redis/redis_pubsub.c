@@ -11,7 +11,12 @@
 
 #include "core/log.h"
 
-enum { AUDIENCE_EVERY_MS = 50 };
+enum {
+	AUDIENCE_EVERY_MS = 50,
+	MOVES_AT_ONCE = 16,		/* of a subscription, in a row: then a pause, ... */
+	MOVES_MAX = 640,		/* ... and in all */
+	MOVES_PAUSE_MS = 250
+};
 
 int64_t
 redis_clock_us(void)
@@ -104,9 +109,12 @@ bool
 pubsub_push(struct redis_conn *c, const struct resp_value *v)
 {
 	struct redis_broker *rb = c->rb;
-	struct bytes kind = resp_bytes(&v[1]);
 	struct redis_sub *rs;
+	struct bytes kind;
 
+	if (v->n < 3)
+		return false;
+	kind = resp_bytes(&v[1]);
 	if (v->n == 3 && v->size == 4 && (bytes_eq(kind, BYTES("message")) ||
 	    bytes_eq(kind, BYTES("smessage")))) {
 		rs = sub_of_topic(rb, resp_bytes(&v[2]));
@@ -129,6 +137,7 @@ pubsub_push(struct redis_conn *c, const struct resp_value *v)
 		rs = sub_of_topic(rb, resp_bytes(&v[2]));
 		if (rs && rs->conn == c) {
 			rs->conn = rb->subscriber;
+			rs->placed = false;
 			log_verbose("%.*s: its slot has moved", BYTES_FMT(rs->topic));
 			pubsub_resume(rb->subscriber);
 		}
@@ -182,6 +191,16 @@ ask(struct redis_sub *rs)
 }
 
 void
+pubsub_ask(struct loop_timer *t)
+{
+	struct redis_broker *rb = t->arg;
+
+	for (struct redis_sub *rs = rb->subs; rs; rs = rs->next)
+		if (rs->s && rs->conn && !rs->placed)
+			ask(rs);
+}
+
+void
 pubsub_reply(struct redis_conn *c, struct redis_sub *rs, const struct resp_value *v)
 {
 	struct redis_broker *rb = c->rb;
@@ -192,16 +211,22 @@ pubsub_reply(struct redis_conn *c, struct redis_sub *rs, const struct resp_value
 	bool elsewhere;
 
 	if (v->type == RESP_ARRAY && v->n == 3) {
+		rs->moves = 0;
 		sub_told(rs, NULL);
 		return;
 	}
 	rs->placed = false;
-	if (cluster_moved(v, &slot, &address, &elsewhere)) {
+	if (cluster_moved(v, &slot, &address, &elsewhere) && rs->moves++ < MOVES_MAX) {
 		to = cluster_node(rb, c, address, &err);
 		if (to && to != c) {
 			cluster_map(rb, slot, to);
 			rs->conn = to;
-			ask(rs);
+			/* While a slot moves, its nodes may for a moment each say that the
+			 * other has it. */
+			if (rs->moves % MOVES_AT_ONCE)
+				ask(rs);
+			else
+				loop_timer_set(rb->loop, &rb->ask, MOVES_PAUSE_MS);
 			return;
 		}
 	}

@@ -268,9 +268,9 @@ complete_in_bash() {
 @test "completion in bash" {
 	is "$(complete_in_bash '')" "help pub registry sub"
 	is "$(complete_in_bash s)" "sub"
-	is "$(complete_in_bash -B '')" "http null"
+	is "$(complete_in_bash -B '')" "http mqtt null redis"
 	is "$(complete_in_bash pub --conte)" "--content-type"
-	is "$(complete_in_bash sub --broker '')" "http null"
+	is "$(complete_in_bash sub --broker '')" "http mqtt null redis"
 	# bash hands over "--color=al" in three words, and wants the last one back.
 	is "$(complete_in_bash sub --color = al)" "always"
 	is "$(complete_in_bash sub --color =)" "always auto never"
@@ -278,6 +278,10 @@ complete_in_bash() {
 	is "$(complete_in_bash -b localhost : 80 s)" "sub"
 	is "$(complete_in_bash help r)" "registry"
 	is "$(complete_in_bash sub -- --)" ""
+	is "$(complete_in_bash sub --url nul)" "null://"
+	has "$(complete_in_bash sub --url null://h/t -X '')" "dump list"
+	has "$(complete_in_bash sub --url http://h/t -X '')" "dialect="
+	[[ $(complete_in_bash sub --url null://h/t -X '') != *dialect=* ]]
 	: > file-a
 	: > file-b
 	is "$(complete_in_bash pub -f file)" "file-a file-b"

@@ -319,6 +319,22 @@ answers() {
 	has "$stderr" Micro-Topic
 }
 
+@test "sub --wire raw shows the envelope as it came; pub has no such wire" {
+	local t env
+
+	t=$(topic)
+	subscriber sub "$t" --body --wire raw
+	env='{ "Header":{"Micro-Topic":"'"$t"'","k":"\u0076"} ,"Body":"aGk="}'
+	post "/?id=$ID" "$env" | "$TALK" "$NEW" > got
+	mbus pub "$t" hi -H k:v
+	wait_for lines_in sub.out 2
+	is "$(sed -n 1p sub.out)" "$env"
+	is "$(sed -n 2p sub.out)" '{"Header":{"Micro-Topic":"'"$t"'","k":"v"},"Body":"aGk="}'
+	run --separate-stderr mbus pub --wire raw "$t" x
+	status_is 5
+	has "$stderr" "no --wire raw"
+}
+
 # ---- publishing ----
 
 @test "broadcast to three, a queue of both dialects, each queue its own" {

@@ -39,9 +39,58 @@ their_sub() {
 # theirs NAME: what it printed of events.
 theirs() { grep -vE '^(Client |Subscribed )' "$1.out"; }
 
-# counts FILE: "CONFIRMED REFUSED UNKNOWN" of the summary of a pub -v.
-counts() {
-	sed -nE 's/.*[^0-9]([0-9]+) of ([0-9]+) not delivered:?(.*)/\2 \1\3/p' "$1" | head -n 1
+# fake: a server by the letter, in Python from stdin: up() accepts a connection and
+# answers CONNECT, take(N) reads a packet whose first byte is N and gives the rest of
+# it, give("40 02 0001") writes, quiet() sees that nothing comes.
+fake() {
+	{
+		cat <<-'END'
+			import socket, sys, time
+			s = socket.socket()
+			s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+			s.bind(("127.0.0.1", 18998))
+			s.listen()
+			print("up", flush=True)
+			def some(n):
+			    got = b""
+			    while len(got) < n:
+			        part = c.recv(n - len(got))
+			        assert part, "the connection was closed"
+			        got += part
+			    return got
+			def packet():
+			    first, length = some(1)[0], some(1)[0]
+			    assert length < 128
+			    return first, some(length)
+			def take(wanted):
+			    first, rest = packet()
+			    assert first == wanted, "%02x %s and not %02x" % (first, rest.hex(), wanted)
+			    return rest
+			def give(text):
+			    c.sendall(bytes.fromhex(text))
+			def up(answer="20 03 00 00 00"):
+			    global c
+			    c, _ = s.accept()
+			    c.settimeout(10)
+			    hello = take(0x10)
+			    give(answer)
+			    return hello
+			def quiet():
+			    c.settimeout(0.3)
+			    try:
+			        assert False, c.recv(1).hex()
+			    except socket.timeout:
+			        c.settimeout(10)
+		END
+		cat
+	} > fake.py
+	start fake python3 fake.py
+	wait_for lines_in fake.out 1
+	export MICRO_BROKER_ADDRESS=127.0.0.1:18998
+}
+fake_is_content() {
+	finish fake
+	is "$status" 0
 }
 
 @test "events both ways, in both versions and every QoS" {
@@ -210,6 +259,29 @@ counts() {
 	same_bytes <(sort -n ours.out) <(seq 0 2999)
 }
 
+@test "--ack none: pub does not wait for answers, sub gives them at once, nothing is lost" {
+	mosquitto_start
+	for v in 5 3.1.1; do
+		for q in 0 1 2; do
+			start_sub ours --body -c 5000 -X version=$v --ack none --qos $q "none/$v/$q"
+			seq 5000 | mbus pub -l -X version=$v --ack none --qos $q "none/$v/$q"
+			finish ours 30
+			same_bytes ours.out <(seq 5000)
+		done
+	done
+	fake <<-'END'
+		up()
+		take(0x32)
+		take(0xc0)				# the end is made sure
+		give("40 02 0001 d0 00")
+		take(0xe0)
+	END
+	run --separate-stderr mbus pub -v --ack none a body
+	status_is 0
+	has "$stderr" "1 confirmed"
+	fake_is_content
+}
+
 @test "topic aliases: shorter packets, the same events" {
 	mosquitto_start
 	start_sub ours -J -c 2000 'alias/#'
@@ -321,7 +393,7 @@ counts() {
 @test "a session is kept over a restart of sub, and what it missed comes" {
 	mosquitto_start
 	for v in 5 3.1.1; do
-		s=(-X version=$v -X client_id=keeper$v -X session=1h)
+		s=(-X "version=$v" -X "client_id=keeper$v" -X session=1h)
 		start_sub ours --body "${s[@]}" --qos 2 "s/$v"
 		mbus pub "s/$v" one
 		wait_for lines_in ours.out 1
@@ -352,7 +424,7 @@ counts() {
 	mosquitto_start
 	mkfifo slow
 	for q in 1 2; do
-		s=(-X client_id=unread$q -X session=1h --qos 2)
+		s=(-X "client_id=unread$q" -X session=1h --qos 2)
 		start_sub ours --body "${s[@]}" "n/$q"
 		stop ours
 		seq -f "%08.0f$(printf '%0200d' 0)" 5000 | mbus pub -l --qos $q "n/$q"
@@ -383,33 +455,181 @@ counts() {
 
 @test "a server that ends the connection says why; a session taken over is not fought for" {
 	# (Mosquitto 2.0 just closes.)
-	cat > fake.py <<-'END'
-		import socket, sys
-		s = socket.socket()
-		s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-		s.bind(("127.0.0.1", 18998))
-		s.listen()
-		print("up", flush=True)
-		for bye in b"\x8b", b"\x8e":
-		    c, _ = s.accept()
-		    c.recv(1000)
-		    c.sendall(b"\x20\x03\x00\x00\x00")
-		    c.recv(1000)
-		    c.sendall(b"\xe0\x01" + bye)
+	fake <<-'END'
+		for bye in "8b", "8e":
+		    up()
+		    take(0x82)
+		    give("e0 01" + bye)
 	END
-	start fake python3 fake.py
-	wait_for lines_in fake.out 1
-	start ours mbus sub -b 127.0.0.1:18998 x
+	start ours mbus sub x
 	finish ours
 	is "$status" 2
 	has "$(< ours.err)" "Server shutting down (0x8b)" "Session taken over (0x8e)"
+	fake_is_content
+}
+
+@test "a server that answers version 5 by closing, or by 3.1.1's words, is asked with 3.1.1" {
+	fake <<-'END'
+		for refusal in "", "20 02 00 01":
+		    assert up(refusal)[6] == 5
+		    c.close()
+		    assert up("20 02 00 00")[6] == 4
+		    publish = take(0x32)
+		    give("40 02" + publish[3:5].hex())
+		    take(0xe0)
+	END
+	for i in 1 2; do
+		run --separate-stderr mbus pub -v a body
+		status_is 0
+		has "$stderr" "does not speak MQTT 5" "1 confirmed"
+	done
+	fake_is_content
+}
+
+@test "a session that was kept: PUBLISH is repeated as such, PUBREL goes on where it was" {
+	fake <<-'END'
+		assert up()[7] & 2 == 0			# no clean start
+		first = take(0x34)
+		c.close()
+		assert up("20 03 01 00 00")[7] & 2 == 0
+		assert take(0x3c) == first		# marked, and the same id
+		id = first[3:5].hex()
+		give("50 02" + id)
+		assert take(0x62).hex() == id
+		c.close()
+		up("20 03 01 00 00")
+		assert take(0x62).hex() == id
+		give("70 02" + id)
+		take(0xe0)
+	END
+	run --separate-stderr mbus pub -v --qos 2 --reconnect 9 -X client_id=me -X session=1h a body
+	status_is 0
+	has "$stderr" "1 confirmed"
+	fake_is_content
+}
+
+@test "a session that was lost: what was not answered is new again" {
+	fake <<-'END'
+		up()
+		first = take(0x32)
+		c.close()
+		up()
+		assert take(0x32) == first
+		give("40 02" + first[3:5].hex())
+		take(0xe0)
+	END
+	run --separate-stderr mbus pub -v --reconnect 9 a body
+	status_is 0
+	has "$stderr" "1 confirmed"
+	fake_is_content
+}
+
+@test "the server's receive maximum is kept, for QoS 1 and 2, and 0 passes by" {
+	fake <<-'END'
+		up("20 06 00 00 03 21 0002")
+		one, two = take(0x32), take(0x32)
+		quiet()
+		give("40 03" + two[3:5].hex() + "97")	# in any order; this one is refused
+		three = take(0x32)
+		quiet()
+		give("40 02" + three[3:5].hex() + "40 03" + one[3:5].hex() + "10")
+		take(0xe0)
+		up("20 06 00 00 03 21 0001")
+		id = take(0x34)[3:5].hex()
+		quiet()
+		give("50 02" + id)
+		take(0x62)
+		quiet()
+		give("70 02" + id)
+		id = take(0x34)[3:5].hex()
+		give("50 03" + id + "87")
+		take(0xe0)
+	END
+	run --separate-stderr mbus pub -v -l a < <(seq 3)
+	status_is 1
+	has "$stderr" "Quota exceeded (0x97)" "1 of 3 not delivered: 1 refused" \
+		"nobody subscribed to 1 of the confirmed events"
+	run --separate-stderr mbus pub -v --qos 2 -l a < <(seq 2)
+	status_is 4
+	has "$stderr" "Not authorized (0x87)" "1 of 2 not delivered: 1 refused"
+	fake_is_content
+}
+
+@test "QoS 2 received: once, also when it is repeated, also on the next connection" {
+	fake <<-'END'
+		one, again = "34 07 0001 61 0005 00 31", "3c 07 0001 61 0005 00 31"
+		up()
+		give("90 04" + take(0x82)[0:2].hex() + "00 02")
+		give(one)
+		assert take(0x50).hex() == "0005"
+		give(again)
+		assert take(0x50).hex() == "0005"
+		c.close()
+		up("20 03 01 00 00")
+		give(again)
+		assert take(0x50).hex() == "0005"
+		give("62 02 0005")
+		assert take(0x70).hex() == "0005"
+		give("62 02 0005")
+		assert take(0x70).hex() == "000592"
+		give("34 07 0001 61 0005 00 32")	# the id is free again
+		assert take(0x50).hex() == "0005"
+		give("30 05 0001 61 00 33")
+		while packet()[0] != 0xe0:
+		    give("d0 00")
+	END
+	run --separate-stderr mbus sub --body --qos 2 -c 3 -X client_id=me -X session=1h a
+	status_is 0
+	is "$output" "$(seq 3)"
+	fake_is_content
+}
+
+@test "QoS 0 is confirmed by the answer to one question behind a batch, and not before" {
+	fake <<-'END'
+		up()
+		for i in range(3):
+		    take(0x30)
+		take(0xc0)
+		quiet()
+		c.close()
+		up()
+		for i in range(3):
+		    take(0x30)
+		take(0xc0)
+		give("d0 00")
+		take(0xe0)
+	END
+	run --separate-stderr mbus pub --qos 0 -l a < <(seq 3)
+	status_is 3
+	has "$stderr" "3 unknown"
+	run --separate-stderr mbus pub -v --qos 0 -l a < <(seq 3)
+	status_is 0
+	has "$stderr" "3 confirmed"
+	fake_is_content
+}
+
+@test "a server that breaks the rules is left: ids nobody gave, wildcards, aliases, other packets" {
+	fake <<-'END'
+		for bad in "30 06 0003 612f23 00", "30 07 0001 61 03 23 0001", "82 07 0001 00 0001 61 01", \
+		    "20 03 00 00 00", "c0 01 00", "00 00", "36 00":
+		    up()
+		    give(bad)
+		    while packet()[0] != 0xe0:
+		        pass
+	END
+	for i in 1 2 3 4 5 6 7; do
+		run --separate-stderr mbus sub --reconnect no a
+		status_is 3
+		has "$stderr" "breaks MQTT's rules"
+	done
+	fake_is_content
 }
 
 @test "events that reach nobody are confirmed and counted" {
 	mosquitto_start
 	run --separate-stderr mbus pub -v nobody/there x
 	status_is 0
-	has "$stderr" "1 confirmed events reached no subscriber" "1 confirmed"
+	has "$stderr" "nobody subscribed to 1 of the confirmed events"
 }
 
 @test "a server that stops is noticed by the keep-alive, and one that comes back is used" {

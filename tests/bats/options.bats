@@ -67,6 +67,8 @@ refuses() {
 		# shellcheck disable=SC2086
 		refuses 2 "${option%% *} is for a broker" -- "$MBUS" registry $option list
 	done
+	# The registry command has no use for a broker's address, and none against it.
+	MICRO_BROKER_ADDRESS=null://h/t "$MBUS" registry -X mdns.wait=quick list
 	# Known, but not here.
 	cp "$MBUS" mbus
 	refuses 5 "null.so" -- ./mbus pub --url null://h t b
@@ -96,8 +98,7 @@ refuses() {
 	done
 	fake pub t b --wire micro
 	refuses 5 "--wire raw" -- fake pub t b --wire raw
-	refuses 5 "--wire raw" -- fake sub t --wire raw
-	refuses 5 "--wire raw" -- "$MBUS" sub t --wire raw
+	refuses 5 "--wire raw" -- "$MBUS" pub t b --wire raw
 	refuses 2 "none of auto, micro, raw" -- fake pub t b --wire bare
 }
 

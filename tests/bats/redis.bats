@@ -357,3 +357,42 @@ for bodies in got.values():
 	status_is 5
 	has "$stderr" 'different nodes of the cluster'
 }
+
+@test "a cluster's slot moves: who subscribes and who publishes follow" {
+	redis_cluster one two
+	export MICRO_BROKER_ADDRESS=127.0.0.1:$REDIS_PORT
+	one=$(redis_cli cluster myid)
+	start_sub sub --body -v -c 3 -X redis.mode=sharded foo
+	mkfifo in
+	mbus pub -v -X redis.mode=sharded -l foo < in 3>&- 2> pub.err &
+	PID[pub]=$!
+	exec 7> in
+	echo a >&7
+	wait_for lines_in sub.out 1
+	redis_use two
+	two=$(redis_cli cluster myid)
+	redis_cli cluster setslot 12182 node "$one" > moved
+	redis_use one
+	sleep 0.4			# each says that the other has it
+	redis_cli cluster setslot 12182 node "$one" > moved
+	wait_for grep -q 'its slot has moved' sub.err
+	heard() { [ "$(redis_cli pubsub shardnumsub foo | tail -n 1)" = 1 ]; }
+	wait_for heard
+	echo b >&7
+	echo c >&7
+	exec 7>&-
+	finish pub
+	is "$status" 0
+	finish sub
+	is "$(cat sub.out)" $'a\nb\nc'
+	# On its way: hello's slot 866 goes from the first to the second.
+	redis_use two
+	redis_cli cluster setslot 866 importing "$one" > moved
+	redis_use one
+	redis_cli cluster setslot 866 migrating "$two" > moved
+	seq 5000 | mbus pub -X redis.mode=stream -l hello
+	is "$(redis_cli cluster countkeysinslot 866)" 0
+	redis_use two
+	redis_cli cluster setslot 866 node "$two" > moved
+	is "$(redis_cli xlen hello)" 5000
+}

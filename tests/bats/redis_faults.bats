@@ -138,6 +138,7 @@ in_order() {
 	echo three >&7
 	exec 7>&-
 	finish slow
+	is "$status" 1
 	has "$(cat slow.err)" '1 of 3 not delivered: 1 unknown'
 }
 
@@ -254,3 +255,19 @@ in_order() {
 	status_is 1
 	has "$stderr" 'this server is a replica (READONLY'
 }
+
+@test "--ack none: what the kernel took counts, what it did not is refused" {
+	firehose pub --ack none
+	wait_for stream_is_at 2000
+	redis_cli client kill type normal skipme yes > /dev/null
+	finish pub 30
+	is "$status" 3
+	read -r confirmed refused unknown < <(counts pub.err)
+	is "$unknown" 0
+	[ "$confirmed" -ge "$(redis_cli xlen S)" ] || fail "confirmed $confirmed" "$(cat pub.err)"
+	redis_cli set string x > /dev/null
+	run -0 --separate-stderr mbus pub --ack none "${X[@]}" -l string < <(seq 3)
+	mbus pub --ack none "${X[@]}" T one
+	wait_for redis_has T 1
+}
+redis_has() { [ "$(redis_cli xlen "$1")" = "$2" ]; }

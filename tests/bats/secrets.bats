@@ -111,6 +111,17 @@ clean() {
 	is "$(cat r)" "$(record t - a; record t - b)"
 }
 
+@test "waiting for a password can be interrupted" {
+	mkfifo fifo
+	for cmd in "pub t b" "sub t"; do
+		# shellcheck disable=SC2086
+		start mbus "${ABLE[@]}" $cmd --password-file fifo
+		sleep 0.2
+		stop mbus
+		is "$status" 143
+	done
+}
+
 @test "there is no option that takes a password" {
 	for option in --password --pw --pass; do
 		run --separate-stderr "$MBUS" pub "$option" "$S" t b

@@ -44,12 +44,12 @@ load battery
 	t=$(topic)
 	seq 50000 > sent
 	server lenient
-	sub_ready copied --body "$t.b"
+	sub_ready copied --body "$t-b"
 	mkfifo a.out
 	ln -s a.out pub.in
-	start_pub pub -J -t "$t.b"
-	sub_ready a -J -c 50000 "$t.a"
-	pub_is 0 -l "$t.a" < sent
+	start_pub pub -J -t "$t-b"
+	sub_ready a -J -c 50000 "$t-a"
+	pub_is 0 -l "$t-a" < sent
 	finish a 60
 	is "$status" 0
 	finish pub 60

@@ -96,6 +96,8 @@ one_packet(char *p, const struct mqtt_frame *given, enum mqtt_version v)
 	free(copy);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -68,8 +68,9 @@ mosquitto_tls() {
 mosquitto_users() {
 	local dir=$1 user
 
+	: > "$dir/passwd"
 	for user in mbus:secret reader:reader writer:writer; do
-		mosquitto_passwd -b $([ -e "$dir/passwd" ] || echo -c) "$dir/passwd" "${user%:*}" "${user#*:}"
+		mosquitto_passwd -b "$dir/passwd" "${user%:*}" "${user#*:}"
 	done
 	printf '%s\n' 'user mbus' 'topic readwrite #' 'user reader' 'topic read #' \
 		'user writer' 'topic write #' > "$dir/acl"
