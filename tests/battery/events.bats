@@ -48,6 +48,16 @@ every_body() {
 	if [[ " $CARRIES " == *' null-body '* && "$*" != *raw* ]]; then has "$(head -n 1 sub.out)" '"body":"","len":0'; fi
 }
 
+@test "mbus --list says what this broker can" {
+	local caps cap
+
+	caps=$(mbus --list -J | sed -n "s/.*\"name\":\"$BROKER\".*\"caps\":\[\([^]]*\)\].*/\1/p")
+	for cap in $CARRIES; do has "$caps" "\"$cap\""; done
+	for cap in group ack raw tls reconnect; do lacks $cap || has "$caps" "\"$cap\""; done
+	lacks password || has "$caps" '"user"'
+	lacks keep || has "$caps" '"offset"' '"end"'
+}
+
 # bats test_tags=deliver
 @test "bodies of every kind arrive byte for byte" {
 	every_body
