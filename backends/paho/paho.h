@@ -7,14 +7,16 @@
  *	paho_pub.c		events on their way to the server, and their fates
  *	paho_sub.c		subscriptions, and the events they get
  *	paho_box.c		what the loop and the other threads hand each other
- *	paho_client.c		one connection as paho has it: calls and callbacks
+ *	paho_client.c		one connection as paho has it
+ *	paho_callback.c		what paho calls
+ *	paho_trace.c		what paho tells by its trace only
  *
  * Threads. paho has two of its own, for all its clients, and calls back from them
  * with its big lock held; its functions take that lock. So the loop never calls paho:
  * what it wants done it puts into the box as a command, and a helper thread (one a
  * broker) does it. What paho calls back with is put into the box as a note or a
- * message, and an eventfd wakes the loop. Only paho_client.c runs in other threads than
- * the loop's.
+ * message, and an eventfd wakes the loop. Only these three files run in other threads
+ * than the loop's.
  *
  * Acknowledging. paho sends PUBACK or PUBREC when the callback that was given the
  * event returns, whatever it returns. So the callback waits until the loop says that
