@@ -30,11 +30,14 @@ VERSION = 0.1.0
 
 # One word a backend; its sources are the lines below.
 BUILTIN = http mdns file
-MODULES = mqtt null redis tls
+MODULES = mqtt null paho redis tls
 WITHOUT =
 
 SRC_http = $(wildcard backends/http/*.c)
 SRC_mqtt = $(wildcard backends/mqtt/mqtt*.c)
+# What the drivers of one broker share.
+mqtt_shared = backends/mqtt/mqtt_map.c backends/mqtt/mqtt_options.c backends/mqtt/mqtt_reason.c
+SRC_paho = $(wildcard backends/paho/*.c) $(mqtt_shared)
 SRC_null = backends/null.c
 SRC_redis = $(wildcard backends/redis/*.c)
 SRC_tls = $(wildcard backends/tls/*.c)
@@ -43,11 +46,13 @@ SRC_file = $(wildcard backends/registry/file*.c)
 
 # Libraries: LIBS_x goes to the link of whatever backend x is part of.
 LIBS_mdns = -lz
+LIBS_paho = -lpaho-mqtt3as -lcrypto
 LIBS_tls = -lssl -lcrypto
 
 # Debian packages, for `make deps`: what every build needs, then by backend.
 DEPS = gcc libc6-dev
 DEPS_mdns = zlib1g-dev
+DEPS_paho = libpaho-mqtt-dev libssl-dev
 DEPS_tls = libssl-dev
 
 # ---- nothing to set below this line ----
@@ -78,7 +83,7 @@ ALL_LDFLAGS = $(SAN) -pie -rdynamic -Wl,-O1,--hash-style=gnu,--as-needed $(HARDE
 src_core = $(wildcard core/*.c)
 src_proto = $(filter-out backends/proto/micro_%,$(wildcard backends/proto/*.c))
 src_cli = $(wildcard cli/*.c)
-src_in = $(foreach b,$(in),$(SRC_$(b)))
+src_in = $(sort $(foreach b,$(in),$(SRC_$(b))))
 src_bin = $(src_core) $(src_proto) $(src_cli) $(src_in)
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 # What unit tests and fuzz targets link: everything but main().

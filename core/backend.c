@@ -23,7 +23,7 @@
 /* Weak: NULL where the Makefile left that backend out of the binary. */
 #define BROKER(n, schemes, summary, package) \
 	extern const struct broker_ops n##_broker_ops __attribute__((weak));
-#define DRIVER(n, summary, package) \
+#define DRIVER(n, schemes, summary, package) \
 	extern const struct broker_ops n##_driver_ops __attribute__((weak));
 #define REGISTRY(n, summary, package) \
 	extern const struct registry_ops n##_registry_ops __attribute__((weak));
@@ -36,7 +36,7 @@
 #undef LAYER
 
 #define BROKER(n, schemes, summary, package) { #n, schemes, summary, package, &n##_broker_ops },
-#define DRIVER(n, summary, package)
+#define DRIVER(n, schemes, summary, package)
 #define REGISTRY(n, summary, package)
 #define LAYER(n, summary, package)
 const struct backend broker_table[] = {
@@ -46,13 +46,13 @@ const struct backend broker_table[] = {
 #undef BROKER
 #define BROKER(n, schemes, summary, package)
 #undef DRIVER
-#define DRIVER(n, summary, package) { #n, NULL, summary, package, &n##_driver_ops },
+#define DRIVER(n, schemes, summary, package) { #n, schemes, summary, package, &n##_driver_ops },
 const struct backend driver_table[] = {
 #include "core/backends.def"
 	{ NULL }
 };
 #undef DRIVER
-#define DRIVER(n, summary, package)
+#define DRIVER(n, schemes, summary, package)
 #undef REGISTRY
 #define REGISTRY(n, summary, package) { #n, NULL, summary, package, &n##_registry_ops },
 const struct backend registry_table[] = {
@@ -180,17 +180,25 @@ module_ops(const struct module *m, const struct backend *table, const char *name
 
 /* ---- finding ---- */
 
+bool
+backend_has_scheme(const struct backend *row, struct bytes scheme)
+{
+	for (const char *s = row->schemes; s && *s;) {
+		size_t n = strcspn(s, " ");
+
+		if (n == scheme.n && strncasecmp(s, scheme.p, n) == 0)
+			return true;
+		s += n + (s[n] == ' ');
+	}
+	return false;
+}
+
 const struct backend *
 broker_of_scheme(struct bytes scheme)
 {
 	for (const struct backend *row = broker_table; row->name; row++)
-		for (const char *s = row->schemes; s && *s;) {
-			size_t n = strcspn(s, " ");
-
-			if (n == scheme.n && strncasecmp(s, scheme.p, n) == 0)
-				return row;
-			s += n + (s[n] == ' ');
-		}
+		if (backend_has_scheme(row, scheme))
+			return row;
 	return NULL;
 }
 

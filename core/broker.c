@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "core/address.h"
 #include "core/buf.h"
 #include "core/text.h"
 
@@ -68,8 +69,34 @@ check_xopts(const struct broker_ops *ops, const struct broker_options *opts, str
 	return 0;
 }
 
-/* The ops of the -X driver that the user chose; its own where that is the broker
- * itself. */
+static bool
+gave_driver(const struct broker_ops *ops, const struct broker_options *opts)
+{
+	for (size_t i = 0; i < opts->nxopts; i++)
+		if (strcmp(xopt_name(opts->xopts[i].name, ops->name), "driver") == 0)
+			return true;
+	return false;
+}
+
+/* The driver that alone speaks the scheme of an address; NULL: none. */
+static const char *
+driver_of_address(const char *text)
+{
+	struct bytes list = bytes_str(text), one;
+
+	while (address_next(&list, &one)) {
+		const char *end = memmem(one.p, one.n, "://", 3);
+		struct bytes scheme = bytes_of(one.p, end ? (size_t)(end - one.p) : 0);
+
+		for (const struct backend *row = driver_table; end && row->name; row++)
+			if (backend_has_scheme(row, scheme))
+				return row->name;
+	}
+	return NULL;
+}
+
+/* The ops of the -X driver that the user chose, or that the address wants; its own
+ * where that is the broker itself. */
 static const struct broker_ops *
 find_driver(const struct broker_ops *ops, const struct broker_options *opts, struct error *err)
 {
@@ -79,7 +106,9 @@ find_driver(const struct broker_ops *ops, const struct broker_options *opts, str
 
 	if (!o)
 		return ops;
-	name = find_xopt(ops, opts, "driver");
+	name = gave_driver(ops, opts) ? NULL : driver_of_address(opts->address);
+	if (!name)
+		name = find_xopt(ops, opts, "driver");
 	if (strcmp(name, o->value) == 0)
 		return ops;
 	driver = backend_find(driver_table, "driver", name, err);

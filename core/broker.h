@@ -404,8 +404,10 @@ struct backend {
 
 extern const struct backend broker_table[];	/* ends with name NULL */
 /* Other implementations of brokers, chosen by -X BROKER.driver=NAME where the
- * broker's table of options has "driver"; their ops have the broker's name. */
+ * broker's table of options has "driver", or by one of the schemes in their row, which
+ * only they speak; their ops have the broker's name. */
 extern const struct backend driver_table[];
+bool backend_has_scheme(const struct backend *, struct bytes scheme);
 /* The broker that a URL's scheme means; NULL: none. */
 const struct backend *broker_of_scheme(struct bytes scheme);
 enum backend_state backend_state(const struct backend *);

@@ -116,6 +116,9 @@ mqtt_init(struct broker *b, struct error *err)
 	sub_init(mb);
 	if (mqtt_options_read(b, &mb->opt, err) < 0 || check_addresses(b, err) < 0)
 		return -1;
+	if (mb->opt.proxy || broker_xopt(b, "ws_path"))
+		return error_set(err, ERR_NOTFOUND, "-X mqtt.%s wants -X mqtt.driver=paho",
+			mb->opt.proxy ? "proxy" : "ws_path");
 	pub_first_id(mb);
 	mb->version = mb->opt.version;
 	b->caps = mqtt_map_caps(b->opts.wire, mb->version);

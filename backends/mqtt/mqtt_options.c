@@ -27,6 +27,8 @@ const struct broker_option mqtt_option_table[] = {
 	{ "receive_maximum", "N", "1024", "events received and not answered at once (5)" },
 	{ "max_packet", "SIZE", "64M", "the largest packet taken from the server" },
 	{ "driver", "mbus|paho", "mbus", "which code speaks MQTT" },
+	{ "ws_path", "PATH", NULL, "the path of a WebSocket (paho; default /mqtt)" },
+	{ "proxy", "HOST:PORT", NULL, "an HTTP proxy to connect through (paho)" },
 	{ NULL, NULL, NULL, NULL }
 };
 
@@ -122,6 +124,22 @@ read_will(const struct broker *b, struct mqtt_options *o, struct error *err)
 	return 0;
 }
 
+/* Of WebSockets and proxies. */
+static int
+read_way(const struct broker *b, struct mqtt_options *o, struct error *err)
+{
+	const char *path = broker_xopt(b, "ws_path");
+
+	o->ws_path = path ? path : "/mqtt";
+	if (*o->ws_path != '/' || strpbrk(o->ws_path, " \r\n"))
+		return error_set(err, ERR_USAGE, "-X mqtt.ws_path=%s: begins with / and has no blanks",
+			o->ws_path);
+	o->proxy = broker_xopt(b, "proxy");
+	if (o->proxy && (!*o->proxy || strpbrk(o->proxy, " \r\n/@")))
+		return error_set(err, ERR_USAGE, "-X mqtt.proxy: HOST:PORT, without a user");
+	return 0;
+}
+
 int
 mqtt_options_read(const struct broker *b, struct mqtt_options *o, struct error *err)
 {
@@ -149,5 +167,7 @@ mqtt_options_read(const struct broker *b, struct mqtt_options *o, struct error *
 	if (read_number(b, "alias", 0, &o->alias, err) < 0 ||
 	    read_number(b, "receive_maximum", 1, &o->receive_maximum, err) < 0)
 		return -1;
-	return read_client_id(b, o, err) < 0 ? -1 : read_will(b, o, err);
+	if (read_client_id(b, o, err) < 0 || read_way(b, o, err) < 0)
+		return -1;
+	return read_will(b, o, err);
 }

@@ -20,6 +20,8 @@ struct mqtt_options {
 	uint16_t alias;			/* topic aliases used at most */
 	uint16_t receive_maximum;	/* received and not answered at once */
 	uint32_t max_packet;		/* the largest packet taken */
+	const char *ws_path;		/* of a WebSocket */
+	const char *proxy;		/* NULL: none */
 };
 
 /* -1: err names the option. */

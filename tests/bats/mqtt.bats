@@ -354,7 +354,7 @@ fake_is_content() {
 	wait_for bash -c 'exec 3<> /dev/tcp/127.0.0.1/18999' 2> /dev/null
 	run --separate-stderr mbus pub -b 127.0.0.1:18999 t x
 	status_is 3
-	run --separate-stderr mbus pub -b ws://127.0.0.1 t x
+	run --separate-stderr mbus pub -X mqtt.driver=mbus -b ws://127.0.0.1 t x
 	status_is 5
 	has "$stderr" "mqtt.driver=paho"
 }
@@ -691,5 +691,5 @@ fake_is_content() {
 	done
 	run mbus pub -X list
 	has "$output" version client_id keepalive session will_topic will will_qos will_retain alias \
-		receive_maximum max_packet driver
+		receive_maximum max_packet driver ws_path proxy
 }

@@ -28,7 +28,7 @@
 # Tags: server (has one), deliver (events arrive at all), big (16 MiB), raw, group,
 # ack (an event that was not written comes again), handover (of a group's, when a
 # member leaves), keep (events wait for their
-# subscriber), password, acl, tls, unix, reconnect.
+# subscriber), password, acl, tls, sni (a name other than the address's), unix, reconnect.
 
 load ../lib
 

@@ -171,9 +171,12 @@ setup_file() { certificates; }
 	serve server "$PORT" tls srv
 	both_are 4 --tls
 	both_are 4 --tls --tls-ca "$C/foreign.crt"
-	stop server
+}
+
+# bats test_tags=server,tls,sni
+@test "TLS: --tls-sni says the name to be checked" {
 	serve server "$PORT" tls other
-	pub_is 0 --tls --tls-ca "$C/ca.crt" --tls-sni other.example "$T" x
+	pub_is 0 --tls --tls-ca "$C/ca.crt" --tls-sni other.example "$(topic)" x
 }
 
 # bats test_tags=server,tls

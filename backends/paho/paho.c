@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mqtt broker on paho.mqtt.c: its life and its ops; see paho.h for the plan. */
+#include "backends/paho/paho.h"
+
+#include <stdlib.h>
+
+enum {
+	CLIENT_ID_MAX = 200		/* so that a line of paho's trace holds it */
+};
+
+static struct paho_broker *
+paho_of(struct broker *b)
+{
+	return (struct paho_broker *)b;
+}
+
+static int
+paho_connect(struct broker *b, struct error *err)
+{
+	(void)err;
+	session_start(paho_of(b));
+	return 0;
+}
+
+static void
+paho_disconnect(struct broker *b)
+{
+	struct paho_broker *pb = paho_of(b);
+
+	session_close(pb);
+	pub_close(pb);
+	sub_lost(pb);
+	loop_task_cancel(&pb->subs.ask);
+}
+
+static int
+paho_publish(struct broker *b, const struct publication *p, struct error *err)
+{
+	return pub_publish(paho_of(b), p, err);
+}
+
+static int
+paho_subscribe(struct subscription *s, struct error *err)
+{
+	return sub_subscribe(paho_of(s->broker), s, err);
+}
+
+static void
+paho_unsubscribe(struct subscription *s)
+{
+	sub_unsubscribe(paho_of(s->broker), s);
+}
+
+static void
+paho_ack(struct broker *b, uint64_t first, uint64_t last, bool ok)
+{
+	sub_ack(paho_of(b), first, last, ok);
+}
+
+static void
+paho_pause(struct broker *b, bool on)
+{
+	session_pause(paho_of(b), on);
+}
+
+static void
+paho_drain(struct broker *b)
+{
+	session_drain(paho_of(b));
+}
+
+static const char *
+paho_address(struct broker *b)
+{
+	const struct paho_target *t = paho_of(b)->target;
+
+	return t ? t->name : NULL;
+}
+
+static int
+paho_init(struct broker *b, struct error *err)
+{
+	struct paho_broker *pb = paho_of(b);
+
+	pub_init(pb);
+	sub_init(pb);
+	if (mqtt_options_read(b, &pb->opt, err) < 0)
+		return -1;
+	if (pb->opt.alias)
+		return error_set(err, ERR_NOTFOUND, "-X mqtt.alias: the paho driver has no topic "
+			"aliases");
+	if (strlen(pb->opt.client_id) > CLIENT_ID_MAX)
+		return error_set(err, ERR_NOTFOUND, "-X mqtt.client_id: the paho driver takes %d bytes",
+			CLIENT_ID_MAX);
+	pb->version = pb->opt.version;
+	b->caps = mqtt_map_caps(b->opts.wire, pb->version);
+	return session_init(pb, err);
+}
+
+static void
+paho_release(struct broker *b)
+{
+	struct paho_broker *pb = paho_of(b);
+
+	paho_disconnect(b);
+	session_forget(pb);
+	sub_release(pb);
+	/* What a thread that hangs may still look at is left to it. */
+	if (pb->box && !box_release(pb->box))
+		return;
+	free(pb->box);
+	session_release(pb);
+	pub_release(pb);
+}
+
+const struct broker_ops paho_driver_ops = {
+	.name = "mqtt",
+	.default_address = "127.0.0.1:1883",
+	.caps = BROKER_HEADER | BROKER_NULL_BODY | BROKER_PROPS | BROKER_GROUP | BROKER_ACK |
+		BROKER_TLS | BROKER_USER | BROKER_RECONNECT | BROKER_RAW | BROKER_QOS |
+		BROKER_RETAIN | BROKER_ACK_CHOICE,
+	.size = sizeof(struct paho_broker),
+	.options = mqtt_option_table,
+	.url_path = "topic",
+	.init = paho_init,
+	.release = paho_release,
+	.connect = paho_connect,
+	.disconnect = paho_disconnect,
+	.publish = paho_publish,
+	.subscribe = paho_subscribe,
+	.unsubscribe = paho_unsubscribe,
+	.ack = paho_ack,
+	.pause = paho_pause,
+	.drain = paho_drain,
+	.address = paho_address,
+};
+
+MODULE_BROKER(paho_driver_ops);

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Addresses, and one connection after the other, as core/link.h has it for brokers
+ * whose wire is ours: the same time-outs, pauses and words. Each try is a client of
+ * its own.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "backends/paho/paho.h"
+#include "core/log.h"
+
+enum {
+	PAUSE_FIRST_MS = 100,
+	PAUSE_MAX_MS = 5000,
+	PAUSE_STEPS = 6,
+	STABLE_MS = 1000
+};
+
+static void attempt_next(struct paho_broker *);
+
+/* ---- addresses ---- */
+
+static const struct {
+	const char *name;
+	bool tls, ws;
+} schemes[] = {
+	{ "mqtt", false, false }, { "tcp", false, false },
+	{ "mqtts", true, false }, { "ssl", true, false }, { "tls", true, false },
+	{ "ws", false, true }, { "wss", true, true },
+};
+
+static int
+target_scheme(struct bytes name, bool *tls, bool *ws, struct error *err)
+{
+	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+		if (bytes_eq(bytes_str(schemes[i].name), name)) {
+			*tls |= schemes[i].tls;
+			*ws = schemes[i].ws;
+			return 0;
+		}
+	return error_set(err, ERR_USAGE, "%.*s://: no address of this driver; its URLs begin with "
+		"mqtt://, tcp://, mqtts://, ssl://, tls://, ws:// or wss://", BYTES_FMT(name));
+}
+
+static int
+target_parse(struct paho_broker *pb, struct bytes text, struct paho_target *t, struct error *err)
+{
+	const struct broker_options *o = &pb->b.opts;
+	struct buf uri = BUF_INIT, name = BUF_INIT;
+	struct bytes host = BYTES("localhost");
+	bool ws = false, v6;
+	unsigned port;
+
+	*t = (struct paho_target){ .tls = o->tls && o->tls->on };
+	if (address_parse(text, &t->address, err) < 0)
+		return -1;
+	if (t->address.socket.p)
+		return error_set(err, ERR_NOTFOUND, "unix:%.*s: the paho driver knows no Unix "
+			"sockets (-X mqtt.driver=mbus does)", BYTES_FMT(t->address.socket));
+	if (t->address.query.p)
+		return error_set(err, ERR_USAGE, "the address has a query, and mqtt has no use for "
+			"one");
+	if (t->address.scheme.p && target_scheme(t->address.scheme, &t->tls, &ws, err) < 0)
+		return -1;
+	if (t->address.host.n)
+		host = t->address.host;
+	v6 = memchr(host.p, ':', host.n);
+	port = t->address.port ? t->address.port : ws ? t->tls ? 443 : 80 : t->tls ? 8883 : 1883;
+	buf_addf(&name, "%s%.*s%s:%u", v6 ? "[" : "", BYTES_FMT(host), v6 ? "]" : "", port);
+	buf_addf(&uri, "%s://%s%s", ws ? t->tls ? "wss" : "ws" : t->tls ? "ssl" : "tcp",
+		buf_cstr(&name), ws ? pb->opt.ws_path : "");
+	t->name = xstrdup(buf_cstr(&name));
+	t->uri = xstrdup(buf_cstr(&uri));
+	buf_release(&name);
+	buf_release(&uri);
+	return 0;
+}
+
+static int
+targets_parse(struct paho_broker *pb, struct error *err)
+{
+	struct bytes list = bytes_str(pb->b.opts.address), one;
+
+	if (!list.n)
+		list = BYTES("127.0.0.1");
+	while (address_next(&list, &one)) {
+		pb->targets = xrealloc(pb->targets, (pb->ntargets + 1) * sizeof *pb->targets);
+		pb->target = pb->targets;
+		if (target_parse(pb, one, &pb->targets[pb->ntargets], err) < 0)
+			return -1;
+		pb->ntargets++;
+	}
+	return pb->ntargets ? 0 : error_set(err, ERR_USAGE, "no address is given");
+}
+
+/* ---- trying ---- */
+
+/* What trying again will not mend. */
+static bool
+is_final(enum error_kind kind)
+{
+	return kind == ERR_AUTH || kind == ERR_USAGE || kind == ERR_NOTFOUND;
+}
+
+static void
+drop_client(struct paho_broker *pb)
+{
+	if (pb->client)
+		client_close(pb->client);
+	pb->client = NULL;
+	loop_timer_clear(pb->b.loop, &pb->timer);
+}
+
+/* 100 ms, doubled each time up to 5 s, and up to a fifth more or less. */
+static void
+wait_to_retry(struct paho_broker *pb)
+{
+	unsigned ms = pb->step < PAUSE_STEPS ? PAUSE_FIRST_MS << pb->step : PAUSE_MAX_MS;
+
+	pb->step++;
+	ms = ms * 8 / 10 + (unsigned)(loop_clock_ns() / 1000 % (ms * 4 / 10 + 1));
+	pb->state = PAHO_WAITING;
+	loop_timer_set(pb->b.loop, &pb->timer, ms);
+	log_verbose("%s: connecting again in %u.%u s", pb->target->name, ms / 1000, ms / 100 % 10);
+}
+
+/* err: why there is no connection. false: this is the end. */
+static bool
+retry(struct paho_broker *pb, struct error *err)
+{
+	int most = pb->b.opts.reconnect;
+	size_t n = strlen(pb->target->name);
+
+	if (!pb->was_ready || is_final(err->kind) || (most >= 0 && pb->tries >= (unsigned)most)) {
+		if (pb->tries)
+			error_prefix(err, "not connected again in %u %s", pb->tries,
+				pb->tries == 1 ? "try" : "tries");
+		pb->state = PAHO_OFF;
+		return false;
+	}
+	if (pb->lost_ns) {		/* that was said */
+		log_verbose("%s", err->text);
+	} else {
+		pb->lost_ns = loop_clock_ns();
+		log_warn("connection to %s lost: %s; connecting again", pb->target->name,
+			strncmp(err->text, pb->target->name, n) == 0 &&
+			strncmp(err->text + n, ": ", 2) == 0 ? err->text + n + 2 : err->text);
+	}
+	wait_to_retry(pb);
+	return true;
+}
+
+/* No address would have us. */
+static void
+attempt_over(struct paho_broker *pb)
+{
+	struct error err = pb->why;
+
+	if (retry(pb, &err))
+		return;
+	if (pb->was_ready) {
+		pub_lost(pb, false);
+		broker_failed(&pb->b, &err);
+	} else {
+		broker_connected(&pb->b, &err);
+	}
+}
+
+static void
+attempt_dial(struct paho_broker *pb)
+{
+	uint64_t most = pb->b.opts.connect_timeout_ms * UINT64_C(1000000), spent;
+	size_t left = pb->ntargets - (size_t)(pb->target - pb->targets);
+	const struct paho_connect to = {
+		.uri = pb->target->uri,
+		.tls = pb->target->tls,
+		.version = pb->version,
+		.broker = &pb->b.opts,
+		.opt = &pb->opt,
+		.will = pb->opt.will_topic ? buf_bytes(&pb->will) : (struct bytes){ NULL, 0 },
+	};
+
+	spent = loop_clock_ns() - pb->dial_ns;
+	pb->state = PAHO_DIALING;
+	pb->client = client_new(pb->box, &to, ++pb->generation, &pb->why);
+	if (!pb->client) {
+		attempt_over(pb);
+		return;
+	}
+	loop_timer_set(pb->b.loop, &pb->timer, most > spent ? (most - spent) / left / 1000000 : 0);
+}
+
+static void
+attempt_start(struct paho_broker *pb)
+{
+	pb->target = pb->targets;
+	pb->why.kind = ERR_NONE;
+	pb->dial_ns = loop_clock_ns();
+	attempt_dial(pb);
+}
+
+static void
+attempt_next(struct paho_broker *pb)
+{
+	pb->target++;
+	attempt_dial(pb);
+}
+
+/* Some servers of 3.1.1 answer a CONNECT of 5 by closing, or with what paho cannot
+ * read. */
+static bool
+seems_old(const struct paho_broker *pb, const struct paho_note *n)
+{
+	return pb->version == MQTT_V5 && (n->code == 0 ? n->reason == 0x84 :
+		client_greeted(pb->client) && !n->reason);
+}
+
+/* err: why this address has given no connection. */
+static void
+attempt_failed(struct paho_broker *pb, const struct error *err)
+{
+	drop_client(pb);
+	if (!pb->why.kind || is_final(err->kind))
+		pb->why = *err;
+	if (is_final(err->kind) || pb->target + 1 == pb->targets + pb->ntargets) {
+		attempt_over(pb);
+		return;
+	}
+	log_verbose("%s", err->text);
+	attempt_next(pb);
+}
+
+static void
+on_timer(struct loop_timer *t)
+{
+	struct paho_broker *pb = t->arg;
+	struct error err;
+
+	if (pb->state == PAHO_WAITING) {
+		pb->tries++;
+		attempt_start(pb);
+	} else if (pb->state == PAHO_DIALING) {
+		error_set(&err, ERR_CONNECT, "%s: not connected within %g s", pb->target->name,
+			pb->b.opts.connect_timeout_ms / 1000.0);
+		attempt_failed(pb, &err);
+	}
+}
+
+/* ---- what a connection says ---- */
+
+static void
+note_words(const struct paho_broker *pb, const struct paho_note *n, enum mqtt_where where,
+	struct error *err)
+{
+	enum error_kind kind = ERR_CONNECT;
+
+	if (!n->code) {
+		mqtt_reason_error(err, where, where == MQTT_AT_CONNECT ? "refused by the server" :
+			"the server ended the connection", n->reason, bytes_str(n->text));
+		return;
+	}
+	/* OpenSSL's words. */
+	if (pb->target->tls && n->text && (strstr(n->text, "certificate") ||
+	    strstr(n->text, "alert unknown ca")))
+		kind = ERR_AUTH;
+	error_set(err, kind, "%s: %s%s%s", pb->target->name, where == MQTT_AT_CONNECT ?
+		"cannot connect" : "the connection has gone", n->text ? ": " : "",
+		n->text ? n->text : "");
+}
+
+static void
+is_connected(struct paho_broker *pb)
+{
+	uint64_t ms;
+
+	pb->state = PAHO_READY;
+	pb->ready_ns = loop_clock_ns();
+	loop_timer_clear(pb->b.loop, &pb->timer);
+	pb->tries = 0;
+	if (pb->lost_ns) {
+		ms = (pb->ready_ns - pb->lost_ns) / 1000000;
+		log_warn("connected to %s again after %u.%u s", pb->target->name,
+			(unsigned)(ms / 1000), (unsigned)(ms / 100 % 10));
+	}
+	pb->lost_ns = 0;
+	pb->b.caps = (pb->b.caps & ~(unsigned)(BROKER_HEADER | BROKER_REPEAT_HEADER |
+		BROKER_PROPS)) | mqtt_map_caps(pb->b.opts.wire, pb->version);
+	log_debug("%s: MQTT %s by paho%s", pb->target->uri, pb->version == MQTT_V5 ? "5" : "3.1.1",
+		client_server(pb->client)->session ? ", session kept" : "");
+	sub_ready(pb);
+	pub_ready(pb);
+	if (!pb->was_ready) {
+		pb->was_ready = true;
+		broker_connected(&pb->b, NULL);
+	}
+}
+
+/* The connection was ready; its client's end is waited for, since only then all
+ * fates are known. */
+static void
+end_connection(struct paho_broker *pb, const struct error *err)
+{
+	uint64_t lived = loop_clock_ns() - pb->ready_ns;
+
+	pb->why = *err;
+	pb->state = PAHO_ENDING;
+	if (lived >= STABLE_MS * UINT64_C(1000000))
+		pb->step = 0;
+	drop_client(pb);
+}
+
+static void
+connection_gone(struct paho_broker *pb)
+{
+	struct error err = pb->why;
+	bool again;
+
+	sub_lost(pb);
+	/* The run is over, and this was only to end it well. */
+	if (pb->draining) {
+		pb->state = PAHO_OFF;
+		session_drained(pb);
+		return;
+	}
+	again = retry(pb, &err);
+	pub_lost(pb, again);
+	if (!again)
+		broker_failed(&pb->b, &err);
+}
+
+static void
+is_lost(struct paho_broker *pb, const struct paho_note *n)
+{
+	struct error err;
+
+	if (pb->state == PAHO_READY) {
+		note_words(pb, n, MQTT_AT_END, &err);
+		end_connection(pb, &err);
+	} else if (pb->state == PAHO_DIALING) {
+		note_words(pb, n, MQTT_AT_CONNECT, &err);
+		if (!pb->was_ready && seems_old(pb, n)) {
+			log_verbose("%s: does not speak MQTT 5 (%s): asked with 3.1.1",
+				pb->target->name, err.text);
+			pb->version = MQTT_V311;
+			drop_client(pb);
+			attempt_dial(pb);
+			return;
+		}
+		attempt_failed(pb, &err);
+	}
+}
+
+static void
+session_note(struct paho_broker *pb, const struct paho_note *n)
+{
+	bool present = pb->generation == n->generation;
+
+	switch (n->kind) {
+	case NOTE_CONNECTED:
+		if (present && pb->state == PAHO_DIALING)
+			is_connected(pb);
+		break;
+	case NOTE_LOST:
+		if (present)
+			is_lost(pb, n);
+		break;
+	case NOTE_GONE:
+		if (present && pb->state == PAHO_ENDING)
+			connection_gone(pb);
+		break;
+	case NOTE_SENT: case NOTE_NOT_SENT:
+		pub_note(pb, n);
+		break;
+	case NOTE_SUBSCRIBED: case NOTE_NOT_SUBSCRIBED:
+		if (present && pb->state == PAHO_READY)
+			sub_note(pb, n);
+		break;
+	case NOTE_BARRIER:
+		if (!present || pb->state != PAHO_READY)
+			break;
+		pub_note(pb, n);
+		if (pb->draining)
+			session_drained(pb);
+		break;
+	}
+}
+
+static void
+take_messages(struct paho_broker *pb)
+{
+	struct timespec now;
+	int64_t us;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	for (size_t i = 0; i < pb->messages.n; i++) {
+		struct paho_message *m = queue_at(&pb->messages, i);
+
+		if (m->generation == pb->generation && pb->state == PAHO_READY)
+			sub_message(pb, m, us);
+		paho_message_free(m);
+	}
+	pb->messages.n = 0;
+}
+
+static void
+on_wake(struct loop_fd *fd, unsigned ready)
+{
+	struct paho_broker *pb = fd->arg;
+
+	(void)ready;
+	box_take(pb->box, &pb->notes, pb->paused ? NULL : &pb->messages);
+	for (size_t i = 0; i < pb->notes.n; i++) {
+		struct paho_note *n = queue_at(&pb->notes, i);
+
+		session_note(pb, n);
+		free(n->text);
+	}
+	pb->notes.n = 0;
+	if (pb->messages.n)
+		take_messages(pb);
+}
+
+/* ---- for the rest of the driver ---- */
+
+void
+session_fail(struct paho_broker *pb, const struct error *err)
+{
+	if (pb->state == PAHO_READY)
+		end_connection(pb, err);
+}
+
+void
+session_pause(struct paho_broker *pb, bool on)
+{
+	if (pb->paused == on)
+		return;
+	pb->paused = on;
+	/* What came meanwhile rings no more. */
+	if (!on)
+		box_note(pb->box, &(struct paho_note){ .kind = NOTE_GONE });
+}
+
+void
+session_drained(struct paho_broker *pb)
+{
+	pb->draining = false;
+	broker_drained(&pb->b);
+}
+
+void
+session_drain(struct paho_broker *pb)
+{
+	if (pb->state != PAHO_READY || !pb->subs.answered || pb->subs.held.on) {
+		broker_drained(&pb->b);
+		return;
+	}
+	pb->draining = true;
+	session_pause(pb, false);
+	client_barrier(pb->client);
+}
+
+void
+session_start(struct paho_broker *pb)
+{
+	pb->version = pb->opt.version;
+	attempt_start(pb);
+}
+
+void
+session_close(struct paho_broker *pb)
+{
+	drop_client(pb);
+	pb->state = PAHO_OFF;
+	pb->was_ready = pb->draining = false;
+	pb->lost_ns = 0;
+}
+
+/* The will goes the way of any event: in an envelope, unless --wire raw. */
+static void
+make_will(struct paho_broker *pb)
+{
+	struct publication p = { .topic = bytes_str(pb->opt.will_topic) };
+
+	p.msg.body = bytes_str(pb->opt.will ? pb->opt.will : "");
+	mqtt_map_payload(&pb->will, &p, pb->b.opts.wire);
+}
+
+int
+session_init(struct paho_broker *pb, struct error *err)
+{
+	const struct tls_options *tls = pb->b.opts.tls;
+
+	pb->timer.fn = on_timer;
+	pb->timer.arg = pb->wake.arg = pb;
+	pb->wake.fn = on_wake;
+	pb->notes.size = sizeof(struct paho_note);
+	pb->messages.size = sizeof(struct paho_message);
+	if (targets_parse(pb, err) < 0)
+		return -1;
+	if (tls && tls->sni)
+		return error_set(err, ERR_NOTFOUND, "--tls-sni: the paho driver checks the name of "
+			"the address only (-X mqtt.driver=mbus can do it)");
+	if (pb->b.opts.password.p && !pb->b.opts.username && pb->opt.version != MQTT_V5)
+		return error_set(err, ERR_USAGE, "a password without a user: MQTT 3.1.1 has no such "
+			"thing");
+	if (pb->opt.will_topic)
+		make_will(pb);
+	pb->box = xcalloc(1, sizeof *pb->box);
+	if (box_init(pb->box, err) < 0)
+		return -1;
+	return loop_fd_add(pb->b.loop, &pb->wake, pb->box->wake, LOOP_READ, err);
+}
+
+static void
+target_release(struct paho_target *t)
+{
+	free(t->uri);
+	free(t->name);
+}
+
+void
+session_forget(struct paho_broker *pb)
+{
+	loop_timer_clear(pb->b.loop, &pb->timer);
+	loop_fd_del(pb->b.loop, &pb->wake);
+}
+
+void
+session_release(struct paho_broker *pb)
+{
+	for (size_t i = 0; i < pb->notes.n; i++)
+		free(((struct paho_note *)queue_at(&pb->notes, i))->text);
+	queue_release(&pb->notes);
+	queue_release(&pb->messages);
+	for (size_t i = 0; i < pb->ntargets; i++)
+		target_release(&pb->targets[i]);
+	free(pb->targets);
+	buf_release(&pb->will);
+}
