@@ -15,6 +15,8 @@
 #	CARRIES_RAW='CAP...'	and what --wire raw does
 #	KEEPER=(...)		sub's options, by which one takes up what another left
 #	TOPICS=(...)		topics that it can have
+#	BEHIND=ADDRESS		where the server listens for the relay, if that is not
+#				where it listens for all
 #	serve NAME PORT KIND [CERTIFICATE]	starts the server as NAME and waits
 #				until it serves; once more after it has ended: with what it kept
 #
@@ -26,7 +28,7 @@
 # Tags: server (has one), deliver (events arrive at all), big (16 MiB), raw, group,
 # ack (an event that was not written comes again), handover (of a group's, when a
 # member leaves), keep (events wait for their
-# subscriber), password, acl, tls, unix, reconnect.
+# subscriber), password, acl, tls, sni (a name of our own), unix, reconnect.
 
 load ../lib
 
@@ -153,7 +155,7 @@ settled() {
 
 # relay_on [TARGET]: from here on mbus speaks to the server through tests/tools/relay.
 relay_on() {
-	start_ready relay "$ROOT/tests/tools/relay" --ready-fd 8 "$BAD" "${1-127.0.0.1:$PORT}" "$TELL"
+	start_ready relay "$ROOT/tests/tools/relay" --ready-fd 8 "$BAD" "${1-${BEHIND:-127.0.0.1:$PORT}}" "$TELL"
 }
 # through COMMAND...: by the relay's port.
 through() { MICRO_BROKER_ADDRESS=127.0.0.1:$BAD "$@"; }

@@ -5,6 +5,7 @@ go 1.21
 require github.com/micro/go-micro/v2 v2.9.1
 
 require (
+	github.com/micro/go-plugins/broker/kafka/v2 v2.9.1
 	github.com/micro/go-plugins/broker/mqtt/v2 v2.9.1
 	github.com/micro/go-plugins/broker/redis/v2 v2.9.1
 )
