@@ -64,12 +64,16 @@ read_rfc3339(const char *p, int64_t *ms)
 	}
 	if (*p)
 		return false;
+	if (tm.tm_sec == 60) {
+		tm.tm_sec = 59;
+		fraction += 1000;
+	}
 	day = tm.tm_mday;
 	tm.tm_year -= 1900;
 	tm.tm_mon--;
 	t = timegm(&tm);
 	/* The 31st of a month that has none would be a day of the next. */
-	if (tm.tm_mday != day && tm.tm_sec < 60)
+	if (tm.tm_mday != day)
 		return false;
 	*ms = (int64_t)t * 1000 + fraction - zone;
 	return *ms >= 0;
