@@ -54,6 +54,9 @@ struct common_args {
 	const char *registry, *registry_address;
 	uint64_t register_ttl_ms, register_interval_ms;
 	uint64_t connect_timeout_ms;
+	const char *url, *username, *password_file;
+	const char *reconnect;		/* "N", "no", "always"; NULL: not given */
+	int wire;			/* enum wire */
 	struct tls_options tls;
 	struct opt_list xopts;		/* "name=value", as given */
 	int color;			/* enum color; ask common_color() */
@@ -62,7 +65,15 @@ struct common_args {
 	/* Made of xopts by common_resolve(). */
 	struct broker_xopt *xpairs;
 	size_t nxpairs;
-	bool xlist;			/* -X list: main answers it */
+	bool xlist, xdump;		/* -X list, -X dump: main answers them */
+	/* Before the command line was read: what it changed is told by these. */
+	const char *env_broker, *env_address;
+	/* Made of url, address and username by connect_resolve() (cli/connect.h). */
+	const char *server;		/* without userinfo */
+	const char *topic;		/* of a URL's path, where the broker has topics there */
+	const char *url_user;
+	struct bytes url_password;
+	int reconnect_n;		/* of reconnect, as in struct broker_options */
 };
 
 extern const struct opt common_opts[];
@@ -77,16 +88,17 @@ extern const struct opt top_opts[];
 
 /* Defaults, then the environment; -1: a variable's value is bad. */
 int common_defaults(struct common_args *, struct error *);
-/* Splits the -X options at '=', sets the global log_level. main calls it;
- * broker_new() and registry_new() check the names. */
+/* Splits the -X options at '=', finds broker, address and user in a URL, sets the
+ * global log_level. main calls it; broker_new() and registry_new() check the names. */
 int common_resolve(struct common_args *, struct error *);
 /* Frees what common_resolve() and opt_parse() allocated. */
 void common_release(struct common_args *);
 
 /* The broker the user chose, with the registry it needs. opts: the caller has
- * filled timeout_ms, window_*, notify and notify_arg; the rest is filled here.
+ * filled timeout_ms, window_*, notify, notify_arg, ack, and reconnect with what
+ * holds when the user says nothing; the rest is filled here.
  * NULL: err says why. Ends by common_close(). */
-struct broker *common_open(const struct common_args *, struct loop *, struct broker_options *opts,
+struct broker *common_open(struct common_args *, struct loop *, struct broker_options *opts,
 	struct error *);
 /* Disconnects, frees the broker, then the registry in opts. NULL is allowed. */
 void common_close(struct broker *, struct broker_options *opts);
@@ -100,9 +112,10 @@ bool common_color(const struct common_args *, int fd);
 /* Writes all of it to stdout. A reader that has gone is no error. */
 int stdout_write(const struct buf *, struct error *);
 
-/* `mbus --list`, and what -X list prints. */
+/* `mbus --list`, and what -X list and -X dump print. */
 void list_backends(struct buf *, bool json);
 int list_xopts(struct buf *, const struct common_args *, struct error *);
+int dump_xopts(struct buf *, const struct common_args *, struct error *);
 
 /* For the shells' completion: what the last of these words (those behind "mbus")
  * may become, one a line, with a TAB and a description behind it. The line

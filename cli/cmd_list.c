@@ -234,19 +234,54 @@ list_backends(struct buf *out, bool json)
 	}
 }
 
-/* ---- -X list ---- */
+/* ---- -X list, -X dump ---- */
 
 static void
-add_options(struct buf *out, const char *prefix, const struct broker_option *o)
+list_options(struct buf *out, const char *prefix, const struct broker_option *o)
 {
 	if (!o || !o->name)
 		buf_add_str(out, "  (none)\n");
 	for (; o && o->name; o++) {
 		buf_addf(out, "  %s%s%s=%s", prefix, *prefix ? "." : "", o->name,
-			o->arg ? o->arg : "VALUE");
+			o->secret ? "@FILE" : o->arg ? o->arg : "VALUE");
 		if (o->value)
 			buf_addf(out, " (default %s)", o->value);
 		buf_addf(out, "\n      %s\n", o->help ? o->help : "");
+	}
+}
+
+/* What was given for an option, the last one; the broker's name in front of it may
+ * be left out, the registry's may not. NULL: nothing. */
+static const char *
+given(const struct common_args *c, const char *owner, bool prefixed, const char *name)
+{
+	size_t n = strlen(owner);
+
+	for (size_t i = c->nxpairs; i-- > 0;) {
+		const char *x = c->xpairs[i].name;
+		bool prefix = strncmp(x, owner, n) == 0 && x[n] == '.';
+
+		if (prefix || !prefixed)
+			if (strcmp(prefix ? x + n + 1 : x, name) == 0)
+				return c->xpairs[i].value;
+	}
+	return NULL;
+}
+
+static void
+dump_options(struct buf *out, const struct common_args *c, const char *owner, bool prefixed,
+	const struct broker_option *o)
+{
+	for (; o && o->name; o++) {
+		const char *value = given(c, owner, prefixed, o->name);
+
+		if (!value)
+			value = o->value;
+		buf_addf(out, "%s.%s", owner, o->name);
+		if (!value)
+			buf_add_str(out, " is not set\n");
+		else
+			buf_addf(out, "=%s\n", o->secret ? "xxxxx" : value);
 	}
 }
 
@@ -259,13 +294,31 @@ list_xopts(struct buf *out, const struct common_args *c, struct error *err)
 	if (!broker)
 		return -1;
 	buf_addf(out, "-X options of the %s broker:\n", broker->name);
-	add_options(out, "", broker->options);
+	list_options(out, "", broker->options);
 	if (!(broker->caps & BROKER_REGISTRY))
 		return 0;
 	registry = registry_find(c->registry, err);
 	if (!registry)
 		return -1;
 	buf_addf(out, "\n-X options of the %s registry:\n", registry->name);
-	add_options(out, registry->name, registry->options);
+	list_options(out, registry->name, registry->options);
+	return 0;
+}
+
+int
+dump_xopts(struct buf *out, const struct common_args *c, struct error *err)
+{
+	const struct broker_ops *broker = broker_find(c->broker, err);
+	const struct registry_ops *registry;
+
+	if (!broker)
+		return -1;
+	dump_options(out, c, broker->name, false, broker->options);
+	if (!(broker->caps & BROKER_REGISTRY))
+		return 0;
+	registry = registry_find(c->registry, err);
+	if (!registry)
+		return -1;
+	dump_options(out, c, registry->name, true, registry->options);
 	return 0;
 }

@@ -18,7 +18,7 @@ enum {
 };
 
 struct pub {
-	const struct pub_args *args;
+	struct pub_args *args;
 	struct loop *loop;
 	struct broker *broker;
 	struct broker_options opts;
@@ -295,7 +295,7 @@ pub_interrupted(struct interrupt *i)
 static int
 pub_loop(struct pub *p, struct error *err)
 {
-	const struct pub_args *a = p->args;
+	struct pub_args *a = p->args;
 
 	p->interrupt = (struct interrupt){ .fn = pub_interrupted, .arg = p };
 	p->deadline = (struct loop_timer){ .fn = pub_deadline, .arg = p };
@@ -309,10 +309,14 @@ pub_loop(struct pub *p, struct error *err)
 	p->opts.timeout_ms = a->timeout_ms > UINT32_MAX ? UINT32_MAX : (unsigned)a->timeout_ms;
 	p->opts.window_events = a->inflight;
 	p->opts.window_bytes = PUB_WINDOW_BYTES;
+	p->opts.ack = (enum publish_ack)a->ack;
 	p->opts.notify = &pub_notify;
 	p->opts.notify_arg = p;
 	p->broker = common_open(&a->common, p->loop, &p->opts, err);
-	if (!p->broker || broker_connect(p->broker, err) < 0)
+	if (!p->broker)
+		return -1;
+	pub_source_caps(&p->source, p->broker->caps);
+	if (broker_connect(p->broker, err) < 0)
 		return -1;
 	if (!p->stopped)	/* connecting may have ended it already */
 		loop_run(p->loop);
@@ -374,12 +378,40 @@ static const struct opt pub_opts[] = {
 			"topic, -H its headers" },
 	{ "header", 'H', OPT_LIST(A, headers), .arg = "N:V",
 		.help = "add header N with value V (N=V is the same; N alone has a null value)" },
+	{ "delim", 'D', OPT_STR(A, delim), .arg = "STR", .flags = OPT_ONCE,
+		.help = "as -l, and STR and not a newline ends a line (\\n, \\t, \\0, \\xHH are "
+			"read)" },
+	{ "null-delim", '0', OPT_FLAG(A, nul), .help = "as -l, and a NUL ends a line" },
+	{ "key-delim", 'K', OPT_STR(A, key_delim), .arg = "STR", .flags = OPT_ONCE,
+		.help = "as -l, and what is before STR in a line is the event's key" },
+	{ "empty", 'n', OPT_FLAG(A, empty), .help = "the body is empty" },
+	{ "null", 'Z', OPT_FLAG(A, null),
+		.help = "the body is null, which is not empty; with -l, -m and others: where it "
+			"is empty" },
+	{ "key", 'k', OPT_STR(A, key), .arg = "KEY", .flags = OPT_ONCE,
+		.help = "the event's key" },
 	{ "content-type", 0, OPT_STR(A, content_type), .arg = "TYPE", .flags = OPT_ONCE,
 		.help = "header Content-Type; a body that is JSON gets application/json without "
 			"being told, unless TYPE is none" },
-	{ "omit", 0, OPT_MASK(A, omit), .arg = "FIELD,...", .choices = "key|null|repeat|binary",
+	{ "omit", 0, OPT_MASK(A, omit), .arg = "FIELD,...", .choices = "key|null|repeat|binary|header",
 		.help = "leave out of an event what the broker cannot carry (key, null, repeat, "
-			"binary), instead of refusing the event" },
+			"binary, header), instead of refusing the event" },
+	{ "keep-meta", 0, OPT_FLAG(A, keep_meta),
+		.help = "with -J: publish with the partition, qos, retain, reply, ttl, "
+			"content_type and correlation of a line's meta" },
+	{ "qos", 0, OPT_INT(A, qos), .arg = "0|1|2", .max = 2, .group = "As the broker has it",
+		.help = "quality of service (mqtt: 1 when not told)" },
+	{ "retain", 'r', OPT_FLAG(A, retain),
+		.help = "the broker keeps the event for subscribers to come" },
+	{ "partition", 0, OPT_INT(A, partition), .arg = "N", .max = INT32_MAX,
+		.help = "publish to partition N" },
+	{ "ttl", 0, OPT_DUR(A, ttl_ms), .arg = "DUR", .min = 1,
+		.help = "the event is of no use after this time" },
+	{ "reply-to", 0, OPT_STR(A, reply_to), .arg = "TOPIC", .flags = OPT_ONCE,
+		.help = "the topic that an answer is wanted on" },
+	{ "ack", 0, OPT_CHOICE(A, ack), .arg = "WHO", .choices = "broker|none|all",
+		.def = "broker", .help = "an event is confirmed when the broker has it, when it "
+			"was sent (none), when the broker's replicas have it (all)" },
 	{ "wait", 0, OPT_NUM(A, wait), .arg = "N", .max = 1000000, .group = "Delivery",
 		.help = "wait for N subscribers of the topic first, up to -W (then status 124, "
 			"and nothing is sent)" },

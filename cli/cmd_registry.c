@@ -348,13 +348,13 @@ choose(const struct registry_args *a, int noperands, char **operands, struct err
 	while (i < NFORMS && strcmp(operands[0], forms[i].word) != 0)
 		i++;
 	if (i == NFORMS)
-		return error_set(err, ERR_USAGE, "no such thing as \"%.60s\": list, get NAME, or "
-			"watch [NAME]", operands[0]);
+		return error_set(err, ERR_USAGE, "no such thing as \"%s\": list, get NAME, or "
+			"watch [NAME]", opt_shown(operands[0]));
 	if (noperands == 1 && forms[i].needs_name)
 		return error_set(err, ERR_USAGE, "%s: of which service?", forms[i].word);
 	if (noperands > 1 + forms[i].takes_name)
-		return error_set(err, ERR_USAGE, "%s: \"%.60s\" is too much", forms[i].word,
-			operands[1 + forms[i].takes_name]);
+		return error_set(err, ERR_USAGE, "%s: \"%s\" is too much", forms[i].word,
+			opt_shown(operands[1 + forms[i].takes_name]));
 	if (a->count && !forms[i].takes_count)
 		return error_set(err, ERR_USAGE, "%s: -c is for watch", forms[i].word);
 	return (int)i;

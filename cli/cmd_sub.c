@@ -8,18 +8,18 @@
  * call, by the task sub_settle(), which runs outside of the broker's callbacks.
  * That task is also the one place that decides whether the run is over.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/delim.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "cli/position.h"
+#include "cli/ready.h"
 
 enum {
 	SUB_PENDING_MAX = 256 * 1024,	/* more unwritten output: reading is paused */
@@ -29,11 +29,12 @@ enum {
 
 struct sub_args {
 	struct common_args common;
-	struct opt_list topics;
-	const char *group, *ready;
-	uint64_t count, timeout_ms, max_body;
-	int ready_fd;
-	bool json, body, raw;
+	struct opt_list topics, offsets;
+	const char *group, *ready, *delim;
+	uint64_t count, timeout_ms, idle_ms, max_body;
+	int64_t qos;
+	int ready_fd, ack;
+	bool json, body, raw, end, check, no_retained, no_newline, nul;
 };
 
 /* Once this much of the output is written, the events up to this number are. */
@@ -42,7 +43,8 @@ struct sub_mark {
 };
 
 struct sub {
-	const struct sub_args *args;
+	struct sub_args *args;
+	struct subscribe_options how;
 	struct loop *loop;
 	struct broker *broker;
 	struct broker_options opts;
@@ -52,7 +54,7 @@ struct sub {
 	uint64_t last, acked;		/* their last number; the last acknowledged */
 	struct sub_mark marks[SUB_MARKS];
 	unsigned nmarks;
-	size_t ntopics, nlive;
+	size_t ntopics, nlive, nended;
 	bool ending;			/* no more events are taken */
 	bool paused, listening;
 	bool cut;			/* some output was left unwritten */
@@ -61,7 +63,8 @@ struct sub {
 	struct interrupt interrupt;
 	struct loop_task settle;
 	struct loop_idle idle;
-	struct loop_timer deadline, drain;
+	struct loop_timer deadline, drain, quiet;
+	uint64_t counted, counted_ns;	/* for --idle: printed, and when that was new */
 	pid_t ready_pid;
 };
 
@@ -159,10 +162,18 @@ sub_progress(struct output *o)
 	loop_defer(s->loop, &s->settle);
 }
 
+/* Also the moment at which --idle sees that something has come: once a batch, so
+ * that no event costs a look at the clock. */
 static void
 sub_idle(struct loop_idle *h)
 {
-	sub_flush(h->arg);
+	struct sub *s = h->arg;
+
+	if (s->counted != s->printed) {
+		s->counted = s->printed;
+		s->counted_ns = loop_now_ns(s->loop);
+	}
+	sub_flush(s);
 }
 
 static enum handled
@@ -187,44 +198,13 @@ sub_event(struct subscription *sub, const struct event *ev, void *arg)
 
 /* ---- being ready ---- */
 
-extern char **environ;
-
-static int
-sub_spawn(struct sub *s)
-{
-	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)s->args->ready, NULL };
-	posix_spawnattr_t attr;
-	sigset_t none, pipe;
-	int e;
-
-	/* The child gets back what main() and the loop took: no signal blocked,
-	 * SIGPIPE not ignored. */
-	sigemptyset(&none);
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &pipe);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	e = posix_spawn(&s->ready_pid, "/bin/sh", NULL, &attr, argv, environ);
-	posix_spawnattr_destroy(&attr);
-	return e;
-}
-
 static void
 sub_reap(int signo, void *arg)
 {
 	struct sub *s = arg;
-	int status;
 
 	(void)signo;
-	if (s->ready_pid <= 0 || waitpid(s->ready_pid, &status, WNOHANG) != s->ready_pid)
-		return;
-	s->ready_pid = 0;
-	if (WIFSIGNALED(status))
-		log_warn("--ready: the command was ended by signal %d", WTERMSIG(status));
-	else if (WEXITSTATUS(status))
-		log_warn("--ready: the command's exit status is %d", WEXITSTATUS(status));
+	ready_reap(&s->ready_pid);
 }
 
 static void
@@ -244,25 +224,39 @@ sub_banner(struct sub *s)
 	buf_release(&names);
 }
 
+static void
+sub_wait_idle(struct sub *s)
+{
+	loop_timer_set_at(s->loop, &s->quiet, s->counted_ns + s->args->idle_ms * 1000000);
+}
+
+/* While the reader of the output holds us up, what has come is not known. */
+static void
+sub_quiet(struct loop_timer *t)
+{
+	struct sub *s = t->arg;
+	uint64_t now = loop_clock_ns();
+
+	if (s->paused || output_pending(&s->out) || s->counted != s->printed)
+		s->counted_ns = now;
+	if (now - s->counted_ns >= s->args->idle_ms * 1000000)
+		sub_end(s, ERR_NONE);
+	else
+		sub_wait_idle(s);
+}
+
 /* Every subscription is live: say so to whoever waits for it. */
 static void
 sub_ready(struct sub *s)
 {
-	int fd = s->args->ready_fd, e;
-
 	if (log_level >= LOG_VERBOSE)
 		sub_banner(s);
-	if (fd >= 0) {
-		if (write(fd, "ready\n", 6) < 0)
-			log_warn("--ready-fd %d: %s", fd, strerror(errno));
-		if (fd > STDERR_FILENO)
-			close(fd);
-	}
-	if (s->args->ready) {
-		e = sub_spawn(s);
-		if (e)
-			log_warn("--ready: cannot run /bin/sh: %s", strerror(e));
-	}
+	s->ready_pid = ready_tell(s->args->ready_fd, s->args->ready);
+	s->counted_ns = loop_clock_ns();
+	if (s->args->idle_ms)
+		sub_wait_idle(s);
+	if (s->args->check)
+		sub_end(s, ERR_NONE);
 }
 
 static void
@@ -280,25 +274,34 @@ sub_subscribed(struct subscription *sub, const struct error *err, void *arg)
 	}
 }
 
+/* With -e: all that was there of one topic has come. */
+static void
+sub_ended(struct subscription *sub, void *arg)
+{
+	struct sub *s = arg;
+
+	(void)sub;
+	if (++s->nended == s->ntopics)
+		sub_end(s, ERR_NONE);
+}
+
 /* ---- the run ---- */
 
 static void
 sub_connected(struct broker *b, const struct error *err, void *arg)
 {
 	struct sub *s = arg;
-	struct subscribe_options opts = subscribe_defaults;
 	struct error e;
 
 	if (err) {
 		sub_fail(s, err);
 		return;
 	}
-	opts.group = s->args->group;
 	s->listening = true;
 	for (size_t i = 0; i < s->ntopics && !s->ending; i++) {
 		const char *topic = s->args->topics.v[i];
 
-		if (!broker_subscribe(b, bytes_str(topic), &opts, sub_event, sub_subscribed, s,
+		if (!broker_subscribe(b, bytes_str(topic), &s->how, sub_event, sub_subscribed, s,
 		    &e)) {
 			error_prefix(&e, "%s", topic);
 			sub_fail(s, &e);
@@ -341,6 +344,15 @@ sub_drained(struct loop_timer *t)
 	loop_stop(s->loop);
 }
 
+/* What -c or -e asks for has not come yet. */
+static bool
+sub_is_short(const struct sub *s)
+{
+	if (s->args->count && s->printed >= s->args->count)
+		return false;
+	return s->args->count || (s->how.ended && s->nended < s->ntopics);
+}
+
 static void
 sub_deadline(struct loop_timer *t)
 {
@@ -358,7 +370,9 @@ sub_deadline(struct loop_timer *t)
 	else if (count)
 		log_error("timed out: %llu of %llu events", (unsigned long long)s->printed,
 			(unsigned long long)count);
-	sub_hurry(s, count || !s->printed ? ERR_TIMEOUT : ERR_NONE);
+	else if (sub_is_short(s))
+		log_error("timed out before the end");
+	sub_hurry(s, sub_is_short(s) || !s->printed ? ERR_TIMEOUT : ERR_NONE);
 }
 
 static void
@@ -371,7 +385,7 @@ sub_interrupted(struct interrupt *i)
 static int
 sub_loop(struct sub *s, struct error *err)
 {
-	const struct sub_args *a = s->args;
+	struct sub_args *a = s->args;
 
 	s->interrupt = (struct interrupt){ .fn = sub_interrupted, .arg = s };
 	s->out.progress = sub_progress;
@@ -380,6 +394,7 @@ sub_loop(struct sub *s, struct error *err)
 	    (a->ready && loop_signal(s->loop, SIGCHLD, sub_reap, s, err) < 0) ||
 	    output_open(&s->out, s->loop, STDOUT_FILENO, "stdout", err) < 0)
 		return -1;
+	s->opts.reconnect = -1;
 	s->opts.notify = &sub_notify;
 	s->opts.notify_arg = s;
 	s->broker = common_open(&a->common, s->loop, &s->opts, err);
@@ -401,6 +416,7 @@ sub_close(struct sub *s)
 {
 	loop_timer_clear(s->loop, &s->deadline);
 	loop_timer_clear(s->loop, &s->drain);
+	loop_timer_clear(s->loop, &s->quiet);
 	common_close(s->broker, &s->opts);
 	output_close(&s->out);
 	loop_idle_del(s->loop, &s->idle);
@@ -408,16 +424,55 @@ sub_close(struct sub *s)
 	loop_free(s->loop);
 }
 
+/* What the broker is asked for. */
 static int
-sub_check(struct sub_args *a, int noperands, char **operands, struct error *err)
+sub_how(struct sub *s, struct error *err)
 {
-	size_t n = a->topics.n;
+	const struct sub_args *a = s->args;
+
+	s->how = subscribe_defaults;
+	s->how.group = a->group;
+	s->how.ack = (enum subscribe_ack)a->ack;
+	s->how.qos = (int)a->qos;
+	s->how.no_retained = a->no_retained;
+	for (size_t i = 0; i < a->offsets.n; i++)
+		if (position_parse(a->offsets.v[i], &s->how.from, &s->how.until, err) < 0)
+			return -1;
+	if (a->end || s->how.until.kind)
+		s->how.ended = sub_ended;
+	return 0;
+}
+
+static int
+sub_format(struct sub *s, struct error *err)
+{
+	const struct sub_args *a = s->args;
 
 	if (a->json + a->body + a->raw > 1)
 		return error_set(err, ERR_USAGE, "only one of --json, --body, --raw");
-	if (noperands) {
-		a->topics.v = xrealloc(a->topics.v,
-			(n + (size_t)noperands) * sizeof *a->topics.v);
+	if ((a->delim != NULL) + a->nul + a->no_newline > 1)
+		return error_set(err, ERR_USAGE, "only one of -D, -0, -N");
+	if ((a->delim || a->nul || a->no_newline) && !(a->json || a->body || a->raw))
+		return error_set(err, ERR_USAGE, "-D, -0 and -N go with --body, --raw or -J");
+	s->format.format = a->json ? &format_json : a->body ? &format_body :
+		a->raw ? &format_raw : &format_text;
+	s->format.max_body = a->max_body;
+	if (a->nul)
+		s->format.end = bytes_of("", 1);
+	else if (a->no_newline)
+		s->format.end = BYTES("");
+	return a->delim ? delim_parse("-D", a->delim, &s->format.end, err) : 0;
+}
+
+static int
+sub_topics(struct sub_args *a, int noperands, char **operands, struct error *err)
+{
+	size_t n = a->topics.n, more = noperands > 0 ? (size_t)noperands : 1;
+
+	if (noperands || (!n && a->common.topic)) {
+		a->topics.v = xrealloc(a->topics.v, (n + more) * sizeof *a->topics.v);
+		if (!noperands)
+			a->topics.v[n++] = a->common.topic;
 		for (int i = 0; i < noperands; i++)
 			a->topics.v[n++] = operands[i];
 		a->topics.n = n;
@@ -428,7 +483,7 @@ sub_check(struct sub_args *a, int noperands, char **operands, struct error *err)
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(a->topics.v[i], a->topics.v[j]) == 0)
 				return error_set(err, ERR_USAGE, "topic %s is given twice",
-					a->topics.v[i]);
+					opt_shown(a->topics.v[i]));
 	if (a->ready_fd > STDERR_FILENO)
 		fcntl(a->ready_fd, F_SETFD, FD_CLOEXEC);
 	return 0;
@@ -442,12 +497,10 @@ sub_run(void *args, int noperands, char **operands, struct error *err)
 	enum error_kind kind;
 	int r;
 
-	if (sub_check(a, noperands, operands, err) < 0)
+	if (sub_topics(a, noperands, operands, err) < 0 || sub_how(&s, err) < 0 ||
+	    sub_format(&s, err) < 0)
 		return -1;
 	s.ntopics = a->topics.n;
-	s.format.format = a->json ? &format_json : a->body ? &format_body :
-		a->raw ? &format_raw : &format_text;
-	s.format.max_body = a->max_body;
 	s.loop = loop_new(err);
 	if (!s.loop)
 		return -1;
@@ -455,14 +508,17 @@ sub_run(void *args, int noperands, char **operands, struct error *err)
 	s.idle = (struct loop_idle){ .fn = sub_idle, .arg = &s };
 	s.deadline = (struct loop_timer){ .fn = sub_deadline, .arg = &s };
 	s.drain = (struct loop_timer){ .fn = sub_drained, .arg = &s };
+	s.quiet = (struct loop_timer){ .fn = sub_quiet, .arg = &s };
 	loop_idle_add(s.loop, &s.idle);
 	r = sub_loop(&s, err);
 	kind = s.kind;
 	sub_close(&s);
+	if (a->delim)
+		free((char *)s.format.end.p);
 	if (r < 0)
 		return -1;
 	/* Interrupted with a task unfinished, the shell is to see a signal. */
-	if (s.interrupt.signo && a->count && (s.printed < a->count || s.cut) && !kind)
+	if (s.interrupt.signo && (sub_is_short(&s) || (a->count && s.cut)) && !kind)
 		interrupt_die(s.interrupt.signo);
 	return error_exit_status(kind);
 }
@@ -475,16 +531,37 @@ static const struct opt sub_opts[] = {
 	{ "group", 'g', OPT_STR(A, group), .arg = "NAME", .aliases = "G queue",
 		.help = "share the events with the other members of group NAME (go-micro's "
 			"queue): each event goes to one of them" },
+	{ "offset", 'o', OPT_LIST(A, offsets), .arg = "POS",
+		.help = "begin at beginning, end, stored (where the group stopped), N, -N (the "
+			"last N), s@T or an id; e@T: end at T (milliseconds, or RFC 3339)" },
+	{ "qos", 0, OPT_INT(A, qos), .arg = "0|1|2", .max = 2,
+		.help = "the highest quality of service to deliver with" },
+	{ "no-retained", 'R', OPT_FLAG(A, no_retained),
+		.help = "not the events that the broker has kept, new ones only" },
+	{ "ack", 0, OPT_CHOICE(A, ack), .arg = "WHEN", .choices = "auto|after-write|none",
+		.def = "auto", .help = "acknowledge an event when it is written (auto: where the "
+			"broker can be told), or not" },
 	{ "count", 'c', OPT_NUM(A, count), .arg = "N", .aliases = "C", .min = 1,
 		.group = "When to end",
 		.help = "after N events" },
 	{ "timeout", 'W', OPT_DUR(A, timeout_ms), .arg = "DUR", .min = 1,
 		.help = "after this time, whatever has come: status 124 if no event or fewer "
 			"than -c asked for were printed" },
+	{ "end", 'e', OPT_FLAG(A, end),
+		.help = "when all has come that was there at the beginning" },
+	{ "idle", 'w', OPT_DUR(A, idle_ms), .arg = "DUR", .min = 1,
+		.max = UINT64_C(1000) * 86400 * 365,
+		.help = "when nothing has come for this time" },
+	{ "check", 0, OPT_FLAG(A, check), .help = "when every subscription is live" },
 	{ "json", 'J', OPT_FLAG(A, json), .group = "Output (one of)",
 		.help = "one line of JSON an event, which pub -J reads" },
 	{ "body", 0, OPT_FLAG(A, body), .help = "the body and a newline" },
 	{ "raw", 0, OPT_FLAG(A, raw), .help = "the bytes of the body, and nothing else" },
+	{ "delim", 'D', OPT_STR(A, delim), .arg = "STR",
+		.help = "STR and not a newline behind each event (\\n, \\t, \\0, \\xHH are "
+			"read); behind those of --raw, too" },
+	{ "null-delim", '0', OPT_FLAG(A, nul), .help = "the same with a NUL" },
+	{ "no-newline", 'N', OPT_FLAG(A, no_newline), .help = "nothing behind each event" },
 	{ "max-body", 0, OPT_SIZE(A, max_body), .arg = "SIZE", .def = "4096", .flags = OPT_ALL,
 		.help = "show so much of a body in the default output; all shows all" },
 	{ "ready", 0, OPT_STR(A, ready), .arg = "CMD", .group = "Being live",
@@ -500,7 +577,7 @@ const struct command cmd_sub = {
 	.synopsis = "[OPTION...] TOPIC...",
 	.opts = sub_opts,
 	.args_size = sizeof(struct sub_args),
-	.notes = "Ends by -c, -W, a signal, or when the reader of its output has gone.",
+	.notes = "Ends by -c, -W, -e, -w, a signal, or when the reader of its output has gone.",
 	.examples = "  mbus sub orders\n"
 		"  mbus sub -J orders > orders.jsonl\n"
 		"  mbus sub --body -c 1 -W 5 replies --ready 'mbus pub requests ping'\n",

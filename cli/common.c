@@ -3,7 +3,7 @@
  * The options every command has, and what is made of them: a broker with its
  * registry, or a registry alone.
  */
-#include "cli/cli.h"
+#include "cli/connect.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -19,7 +19,15 @@ const struct opt common_opts[] = {
 		.help = "kind of broker; mbus --list shows all" },
 	{ "address", 'b', OPT_STR(C, address), .arg = "ADDR", .env = "MICRO_BROKER_ADDRESS",
 		.aliases = "broker-address",
-		.help = "address of the broker; over http the one sub listens on" },
+		.help = "address of the broker, or several with commas between; over http the "
+			"one sub listens on" },
+	{ "url", 0, OPT_STR(C, url), .arg = "URL", .aliases = "u", .flags = OPT_URL,
+		.help = "broker, address and user in one: mqtts://USER@HOST/TOPIC, "
+			"redis://HOST/0" },
+	{ "username", 0, OPT_STR(C, username), .arg = "USER", .help = "who we are" },
+	{ "password-file", 0, OPT_STR(C, password_file), .arg = "FILE", .complete = "file",
+		.help = "the password is in FILE; -: the first line of stdin (else: of the URL, "
+			"or in the environment [MBUS_PASSWORD] [MBUS_PASSWORD_FILE])" },
 	{ "registry", 0, OPT_STR(C, registry), .arg = "NAME", .def = "mdns",
 		.env = "MICRO_REGISTRY", .complete = "registry",
 		.help = "kind of registry, where the broker uses one" },
@@ -33,9 +41,15 @@ const struct opt common_opts[] = {
 		.help = "accepted as in go-micro; a subscription keeps its 30s" },
 	{ "connect-timeout", 0, OPT_DUR(C, connect_timeout_ms), .arg = "DUR", .def = "5s",
 		.min = 1, .help = "give up connecting after this time" },
+	{ "reconnect", 0, OPT_STR(C, reconnect), .arg = "N|no",
+		.help = "attempts after a connection was lost, or always (sub: always, pub: "
+			"no)" },
+	{ "wire", 0, OPT_CHOICE(C, wire), .arg = "FORM", .choices = "auto|micro|raw",
+		.def = "auto", .help = "micro: go-micro's envelope; raw: the bare body and the "
+			"broker's own headers; auto: what go-micro does, and sub takes both" },
 	{ "", 'X', OPT_LIST(C, xopts), .arg = "NAME=VALUE", .complete = "xopt",
 		.help = "an option of the broker or, as REGISTRY.NAME=VALUE, of the registry; "
-			"-X list shows them" },
+			"-X list shows them, -X dump what they are" },
 	{ "tls", 0, OPT_FLAG(C, tls.on), .group = "TLS",
 		.help = "use TLS; over http sub listens with it, and pub speaks to no "
 			"subscriber without it" },
@@ -79,27 +93,12 @@ const struct opt common_opts[] = {
 int
 common_defaults(struct common_args *c, struct error *err)
 {
+	int r = opt_defaults(common_opts, c, err);
+
 	c->log_level = LOG_WARN;
-	return opt_defaults(common_opts, c, err);
-}
-
-static bool
-tls_given(const struct tls_options *t)
-{
-	return t->on || t->insecure || t->ca || t->cert || t->key || t->sni;
-}
-
-static int
-check_tls(const struct tls_options *t, struct error *err)
-{
-	if (t->key && !t->cert)
-		return error_set(err, ERR_USAGE, "--tls-key goes with --tls-cert");
-	if (t->insecure && t->ca)
-		return error_set(err, ERR_USAGE, "--tls-ca says whom to trust, --tls-insecure that "
-			"anybody is trusted: one of them");
-	if (t->sni && (!*t->sni || strlen(t->sni) > 253))
-		return error_set(err, ERR_USAGE, "--tls-sni: a host's name or address");
-	return 0;
+	c->env_broker = c->broker;
+	c->env_address = c->address;
+	return r;
 }
 
 int
@@ -111,17 +110,17 @@ common_resolve(struct common_args *c, struct error *err)
 	for (size_t i = 0; i < c->xopts.n; i++) {
 		const char *x = c->xopts.v[i], *eq = strchr(x, '=');
 
-		if (strcmp(x, "list") == 0) {
-			c->xlist = true;
+		if (strcmp(x, "list") == 0 || strcmp(x, "dump") == 0) {
+			*(*x == 'l' ? &c->xlist : &c->xdump) = true;
 			continue;
 		}
 		if (!eq || eq == x)
 			return error_set(err, ERR_USAGE,
-				"-X %.60s: write NAME=VALUE (-X list shows the names)", x);
+				"-X %s: write NAME=VALUE (-X list shows the names)", opt_shown(x));
 		c->xpairs[c->nxpairs].name = xmemdup0(x, (size_t)(eq - x));
 		c->xpairs[c->nxpairs++].value = eq + 1;
 	}
-	return check_tls(&c->tls, err);
+	return connect_resolve(c, err);
 }
 
 void
@@ -131,6 +130,7 @@ common_release(struct common_args *c)
 		free((char *)c->xpairs[i].name);
 	free(c->xpairs);
 	opt_release(common_opts, c);
+	connect_release(c);
 	c->xpairs = NULL;
 	c->nxpairs = 0;
 }
@@ -153,12 +153,17 @@ struct registry *
 common_registry(const struct common_args *c, struct loop *loop, struct error *err)
 {
 	size_t n = strlen(c->registry);
+	const char *brokers = connect_given(c);
 
-	if (tls_given(&c->tls)) {
+	if (connect_tls(&c->tls)) {
 		error_set(err, ERR_NOTFOUND, "the %.60s registry has no TLS", c->registry);
 		return NULL;
 	}
-
+	if (brokers) {
+		error_set(err, ERR_USAGE, "%s is for a broker, and no broker is asked here",
+			brokers);
+		return NULL;
+	}
 	for (size_t i = 0; i < c->nxpairs; i++) {
 		const char *name = c->xpairs[i].name;
 
@@ -172,20 +177,16 @@ common_registry(const struct common_args *c, struct loop *loop, struct error *er
 }
 
 struct broker *
-common_open(const struct common_args *c, struct loop *loop, struct broker_options *opts,
+common_open(struct common_args *c, struct loop *loop, struct broker_options *opts,
 	struct error *err)
 {
 	const struct broker_ops *ops = broker_find(c->broker, err);
 	struct broker *b;
 
-	if (!ops)
+	if (!ops || connect_options(c, ops, opts, err) < 0)
 		return NULL;
-	opts->address = c->address;
 	opts->xopts = c->xpairs;
 	opts->nxopts = c->nxpairs;
-	opts->tls = tls_given(&c->tls) ? &c->tls : NULL;
-	opts->connect_timeout_ms = c->connect_timeout_ms > UINT32_MAX ? UINT32_MAX :
-		(unsigned)c->connect_timeout_ms;
 	opts->registry = NULL;
 	if (ops->caps & BROKER_REGISTRY) {
 		opts->registry = open_registry(c, loop, err);

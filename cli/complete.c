@@ -93,6 +93,7 @@ xopt_candidates(struct context *c)
 	struct buf tmp = BUF_INIT;
 
 	candidate(c, BYTES("list"), "show the options");
+	candidate(c, BYTES("dump"), "show what the options are");
 	for (o = broker ? broker->options : NULL; o && o->name; o++) {
 		buf_clear(&tmp);
 		buf_addf(&tmp, "%s=", o->name);

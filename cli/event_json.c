@@ -12,9 +12,12 @@
 #include <stdlib.h>
 
 #include "core/text.h"
+#include "core/units.h"
 
 /* Each may come once, under whichever of its names. */
-enum seen { SEEN_V = 1, SEEN_TOPIC = 2, SEEN_KEY = 4, SEEN_BODY = 8, SEEN_HEADERS = 16 };
+enum seen {
+	SEEN_V = 1, SEEN_TOPIC = 2, SEEN_KEY = 4, SEEN_BODY = 8, SEEN_HEADERS = 16, SEEN_META = 32
+};
 
 struct field {
 	const char *name;
@@ -326,6 +329,122 @@ read_headers(struct event_json *e, const struct field *f, enum json_token t, str
 	return bad_value(e, f->name, t, "neither an object nor an array", err);
 }
 
+/* ---- meta ---- */
+
+static int
+meta_number(struct event_json *e, const struct field *f, enum json_token t, uint64_t max,
+	uint64_t *n, struct error *err)
+{
+	char text[24];
+	size_t len = e->scan.text.n;
+
+	if (t != JSON_NUMBER)
+		return bad_value(e, f->name, t, "not a number", err);
+	if (len < sizeof text) {
+		memcpy(text, e->scan.text.p, len);
+		text[len] = '\0';
+		if (units_count(text, max, n))
+			return 0;
+	}
+	return error_set(err, ERR_USAGE, "%s: not a whole number up to %llu", f->name,
+		(unsigned long long)max);
+}
+
+static int
+meta_qos(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	uint64_t n;
+
+	if (meta_number(e, f, t, 2, &n, err) < 0)
+		return -1;
+	e->meta.qos = (int)n;
+	return 0;
+}
+
+static int
+meta_partition(struct event_json *e, const struct field *f, enum json_token t,
+	struct error *err)
+{
+	uint64_t n;
+
+	if (meta_number(e, f, t, INT32_MAX, &n, err) < 0)
+		return -1;
+	e->meta.partition = (int64_t)n;
+	return 0;
+}
+
+static int
+meta_ttl(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	uint64_t n;
+
+	if (meta_number(e, f, t, UNITS_DURATION_MAX_MS, &n, err) < 0)
+		return -1;
+	e->meta.props.ttl_ms = (int64_t)n;
+	return 0;
+}
+
+static int
+meta_retain(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	if (t != JSON_TRUE && t != JSON_FALSE)
+		return bad_value(e, f->name, t, "neither true nor false", err);
+	e->meta.retain = t == JSON_TRUE;
+	return 0;
+}
+
+static int
+meta_reply(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	return read_bytes(e, f, t, &e->meta.props.reply_to, err);
+}
+
+static int
+meta_type(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	return read_bytes(e, f, t, &e->meta.props.content_type, err);
+}
+
+static int
+meta_correlation(struct event_json *e, const struct field *f, enum json_token t,
+	struct error *err)
+{
+	return read_bytes(e, f, t, &e->meta.props.correlation, err);
+}
+
+/* Each may come once, under whichever of its names. */
+static const struct field meta_fields[] = {
+	{ "partition", 1, meta_partition },
+	{ "qos", 2, meta_qos },
+	{ "retain", 4, meta_retain },
+	{ "reply", 8, meta_reply },
+	{ "reply_b64", 8, meta_reply },
+	{ "ttl", 16, meta_ttl },
+	{ "content_type", 32, meta_type },
+	{ "content_type_b64", 32, meta_type },
+	{ "correlation", 64, meta_correlation },
+	{ "correlation_b64", 64, meta_correlation },
+	{ NULL }
+};
+
+static int read_object(struct event_json *, const struct field *, unsigned *seen,
+	struct error *);
+
+static int
+read_meta(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	unsigned seen = 0;
+
+	if (!e->keep_meta)
+		return t == JSON_ERROR || !json_skip(&e->scan, t) ? bad_json(e, err) : 0;
+	if (t != JSON_OBJECT)
+		return bad_value(e, f->name, t, "not an object", err);
+	if (read_object(e, meta_fields, &seen, err) < 0)
+		return error_prefix(err, "meta");
+	e->has_meta = seen != 0;
+	return 0;
+}
+
 /* ---- the line ---- */
 
 static const struct field fields[] = {
@@ -342,15 +461,16 @@ static const struct field fields[] = {
 	{ "Subject", SEEN_TOPIC, read_topic },		/* nats */
 	{ "Header", SEEN_HEADERS, read_headers },
 	{ "Data", SEEN_BODY, read_body },
+	{ "meta", SEEN_META, read_meta },
+	{ NULL }
 };
 
 static const struct field *
-find_field(struct bytes name)
+find_field(const struct field *f, struct bytes name)
 {
-	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-		if (fields[i].name[0] == (name.n ? *name.p : 0) &&
-		    bytes_eq(bytes_str(fields[i].name), name))
-			return &fields[i];
+	for (; f->name; f++)
+		if (f->name[0] == (name.n ? *name.p : 0) && bytes_eq(bytes_str(f->name), name))
+			return f;
 	return NULL;
 }
 
@@ -368,8 +488,9 @@ event_json_release(struct event_json *e)
 	event_json_init(e);
 }
 
+/* The fields of an object that are in the table; others are skipped. */
 static int
-read_fields(struct event_json *e, struct error *err)
+read_object(struct event_json *e, const struct field *table, unsigned *seen, struct error *err)
 {
 	enum json_token t;
 
@@ -379,16 +500,16 @@ read_fields(struct event_json *e, struct error *err)
 
 		if (take_string(e, "a field's name", &name, err) < 0)
 			return -1;
-		f = find_field(name);
+		f = find_field(table, name);
 		t = json_next(&e->scan);
 		if (!f) {
 			if (t == JSON_ERROR || !json_skip(&e->scan, t))
 				return bad_json(e, err);
 			continue;
 		}
-		if (e->seen & f->seen)
+		if (*seen & f->seen)
 			return error_set(err, ERR_USAGE, "%s: given twice", f->name);
-		e->seen |= f->seen;
+		*seen |= f->seen;
 		if (f->read(e, f, t, err) < 0)
 			return -1;
 	}
@@ -404,13 +525,16 @@ event_json_read(struct event_json *e, char *p, size_t n, struct error *err)
 	e->nheaders = 0;
 	e->topic = bytes_of(NULL, 0);
 	memset(&e->msg, 0, sizeof e->msg);
+	e->has_meta = false;
+	if (e->keep_meta)
+		e->meta = publish_defaults;
 	json_scan_init(&e->scan, p, n);
 	t = json_next(&e->scan);
 	if (t == JSON_ERROR)
 		return bad_json(e, err);
 	if (t != JSON_OBJECT)
 		return error_set(err, ERR_USAGE, "not a JSON object");
-	if (read_fields(e, err) < 0)
+	if (read_object(e, fields, &e->seen, err) < 0)
 		return -1;
 	if (json_next(&e->scan) != JSON_END)
 		return bad_json(e, err);

@@ -10,6 +10,7 @@
 #ifndef MBUS_CLI_EVENT_JSON_H
 #define MBUS_CLI_EVENT_JSON_H
 
+#include "core/broker.h"
 #include "core/buf.h"
 #include "core/error.h"
 #include "core/json.h"
@@ -19,6 +20,10 @@ struct event_json {
 	/* The result. */
 	struct bytes topic;		/* p NULL: the line has none */
 	struct message msg;
+	struct publish_options meta;	/* with keep_meta: of the line's meta */
+	bool has_meta;			/* something of it was there */
+	/* The user's, after event_json_init(): meta is read, too. */
+	bool keep_meta;
 	/* Private. */
 	unsigned seen;			/* which fields the line has had */
 	struct header *headers;

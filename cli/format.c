@@ -51,22 +51,20 @@ format_add_time(struct format_stamp *s, struct buf *out, int64_t time_us, unsign
 static void
 body_add(struct formatter *f, struct buf *out, const struct event *ev, uint64_t n)
 {
-	char *p = buf_room(out, ev->msg.body.n + 1);
+	struct bytes end = f->end.p ? f->end : BYTES("\n");
 
-	(void)f;
 	(void)n;
-	if (ev->msg.body.n)
-		memcpy(p, ev->msg.body.p, ev->msg.body.n);
-	p[ev->msg.body.n] = '\n';
-	buf_added(out, ev->msg.body.n + 1);
+	buf_room(out, ev->msg.body.n + end.n);
+	buf_add_bytes(out, ev->msg.body);
+	buf_add_bytes(out, end);
 }
 
 static void
 raw_add(struct formatter *f, struct buf *out, const struct event *ev, uint64_t n)
 {
-	(void)f;
 	(void)n;
 	buf_add_bytes(out, ev->msg.body);
+	buf_add_bytes(out, f->end);
 }
 
 const struct format format_body = { .name = "body", .add = body_add };

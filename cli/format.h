@@ -27,6 +27,8 @@ struct formatter {
 	bool color;
 	bool terminal;			/* control characters are neutralised */
 	uint64_t max_body;		/* bytes of a body that are shown; UINT64_MAX: all */
+	struct bytes end;		/* behind each event of json, body and raw; p NULL: as
+					 * the format has it */
 	/* From here on private; zeroed at first. */
 	struct format_stamp stamp;
 };

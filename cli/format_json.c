@@ -162,6 +162,16 @@ add_i64(struct buf *out, int64_t v)
 }
 
 static void
+add_optional(struct buf *out, const char *name, struct bytes b)
+{
+	if (!b.p)
+		return;
+	buf_add_ch(out, ',');
+	add_field(out, name, b);
+}
+
+/* What the broker told. pub -J --keep-meta reads it again. */
+static void
 add_meta(struct formatter *f, struct buf *out, const struct event *ev)
 {
 	static const char *const time_kind[] = {
@@ -181,16 +191,20 @@ add_meta(struct formatter *f, struct buf *out, const struct event *ev)
 		ADD(out, ",\"offset\":");
 		add_i64(out, ev->offset);
 	}
-	if (ev->id.p) {
-		ADD(out, ",\"id\":");
-		json_add_string(out, ev->id);
-	}
+	add_optional(out, "id", ev->id);
 	if (ev->qos >= 0) {
 		ADD(out, ",\"qos\":");
 		add_i64(out, ev->qos);
-		if (ev->retain)
-			ADD(out, ",\"retain\":true");
 	}
+	if (ev->retain)
+		ADD(out, ",\"retain\":true");
+	add_optional(out, "reply", ev->props.reply_to);
+	if (ev->props.ttl_ms >= 0) {
+		ADD(out, ",\"ttl\":");
+		add_i64(out, ev->props.ttl_ms);
+	}
+	add_optional(out, "content_type", ev->props.content_type);
+	add_optional(out, "correlation", ev->props.correlation);
 	if (ev->wire == EVENT_WIRE_MICRO)
 		ADD(out, ",\"wire\":\"micro\",\"ts\":\"");
 	else
@@ -229,7 +243,8 @@ json_add(struct formatter *f, struct buf *out, const struct event *ev, uint64_t 
 		ADD(out, "\"body\":null,\"len\":-1");
 	}
 	add_meta(f, out, ev);
-	ADD(out, "}\n");
+	buf_add_ch(out, '}');
+	buf_add_bytes(out, f->end.p ? f->end : BYTES("\n"));
 }
 
 const struct format format_json = { .name = "json", .add = json_add };

@@ -194,6 +194,20 @@ add_body(struct formatter *f, struct buf *out, struct bytes b, enum body_kind ki
 /* ---- the whole ---- */
 
 static void
+add_property(struct formatter *f, struct buf *out, const char *name, struct bytes b)
+{
+	if (!b.p)
+		return;
+	buf_addf(out, "  %s=", name);
+	if (utf8_valid(b.p, b.n)) {
+		add_line(f, out, b);
+		return;
+	}
+	for (size_t i = 0; i < b.n; i++)
+		add_hex_escape(out, (unsigned char)b.p[i]);
+}
+
+static void
 add_status(struct formatter *f, struct buf *out, const struct event *ev, uint64_t n,
 	enum body_kind kind)
 {
@@ -226,6 +240,11 @@ add_status(struct formatter *f, struct buf *out, const struct event *ev, uint64_
 	}
 	if (ev->retain)
 		buf_add_str(out, ev->qos >= 0 ? " retain" : "  retain");
+	add_property(f, out, "type", ev->props.content_type);
+	add_property(f, out, "reply", ev->props.reply_to);
+	add_property(f, out, "correlation", ev->props.correlation);
+	if (ev->props.ttl_ms >= 0)
+		buf_addf(out, "  ttl=%gs", (double)ev->props.ttl_ms / 1000);
 	ADD(out, "  ");
 	format_add_time(&f->stamp, out, ev->time_us, 3);
 	if (ev->msg.body.p) {

@@ -119,11 +119,18 @@ input_read(struct input *in, struct error *err)
 	return 0;
 }
 
+static char *
+find_delim(const char *p, size_t n, struct bytes delim)
+{
+	return delim.n == 1 ? memchr(p, *delim.p, n) : memmem(p, n, delim.p, delim.n);
+}
+
 /* A complete item that is in the buffer. */
 static bool
 input_take(struct input *in, char **p, size_t *n)
 {
 	struct buf *b = &in->buf;
+	struct bytes delim = in->delim.p ? in->delim : BYTES("\n");
 	size_t len = buf_len(b);
 	char *nl;
 
@@ -138,15 +145,16 @@ input_take(struct input *in, char **p, size_t *n)
 		in->line++;
 		return true;
 	}
-	nl = len > in->searched ? memchr(*p + in->searched, '\n', len - in->searched) : NULL;
+	nl = len > in->searched ? find_delim(*p + in->searched, len - in->searched, delim) : NULL;
 	if (nl) {
 		*n = (size_t)(nl - *p);
-		b->start += *n + 1;	/* not consumed to the front: it is lent out */
+		b->start += *n + delim.n;	/* not consumed to the front: it is lent out */
 		in->searched = 0;
 		in->line++;
 		return true;
 	}
-	in->searched = len;
+	/* The beginning of a delimiter may be there already. */
+	in->searched = len < delim.n ? 0 : len - delim.n + 1;
 	if (!in->eof || !len)
 		return false;
 	*n = len;

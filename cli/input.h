@@ -15,8 +15,9 @@
 
 enum input_mode {
 	INPUT_WHOLE,		/* one item, up to the end */
-	INPUT_LINES		/* the newline is taken off, a '\r' is not; the last line
-				 * needs no newline; an empty line is an item */
+	INPUT_LINES		/* what ends them is taken off (of a newline, a '\r' before
+				 * it is not); the last one needs no end; an empty line is
+				 * an item */
 };
 
 enum input_got {
@@ -31,16 +32,17 @@ struct input {
 	uint64_t line;		/* of the last item, from 1 */
 	void (*ready)(struct input *);	/* there is more: call input_next() */
 	void *arg;
+	struct bytes delim;	/* what ends a line; p NULL: a newline */
 	/* Private. */
 	struct loop *loop;
 	struct loop_fd watch;
 	enum input_mode mode;
 	bool regular, readable, eof, done;
 	struct buf buf;
-	size_t searched;	/* bytes of buf that are known to hold no newline */
+	size_t searched;	/* bytes of buf that are known to begin no end of a line */
 };
 
-/* path NULL or "-": stdin. ready and arg are the user's to set before. Waits for
+/* path NULL or "-": stdin. ready, arg and delim are the user's to set before. Waits for
  * nothing, a FIFO without a writer included. */
 int input_open(struct input *, struct loop *, const char *path, enum input_mode, struct error *);
 /* *p is writable and good until the next call. */

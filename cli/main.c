@@ -14,6 +14,7 @@
 
 #include "cli/cli.h"
 #include "core/nearest.h"
+#include "core/secret.h"
 
 /* A descriptor of 0...2 that is closed would be given to the next socket, and
  * "mbus sub >&-" would write events into it. In its place goes one that fails
@@ -78,7 +79,7 @@ print_xopts(const struct common_args *c)
 	struct error err = ERROR_INIT;
 	struct buf out = BUF_INIT;
 
-	if (list_xopts(&out, c, &err) < 0) {
+	if ((c->xlist ? list_xopts : dump_xopts)(&out, c, &err) < 0) {
 		buf_release(&out);
 		return failed(&err);
 	}
@@ -132,11 +133,11 @@ unknown_command(const char *name)
 		buf_addf(&names, "%s%s", c == command_table ? "" : ", ", (*c)->name);
 	}
 	if (near)
-		error_set(&err, ERR_USAGE, "unknown command '%.60s'; did you mean %s? "
-			"(commands: %s)", name, near, buf_cstr(&names));
+		error_set(&err, ERR_USAGE, "unknown command '%s'; did you mean %s? "
+			"(commands: %s)", opt_shown(name), near, buf_cstr(&names));
 	else
-		error_set(&err, ERR_USAGE, "unknown command '%.60s' (commands: %s)", name,
-			buf_cstr(&names));
+		error_set(&err, ERR_USAGE, "unknown command '%s' (commands: %s)",
+			opt_shown(name), buf_cstr(&names));
 	buf_release(&names);
 	return failed(&err);
 }
@@ -163,7 +164,7 @@ run(const struct command *cmd, struct common_args *c, int noperands, char **oper
 
 	if (common_resolve(c, &err) < 0)
 		return failed(&err);
-	if (c->xlist)
+	if (c->xlist || c->xdump)
 		return print_xopts(c);
 	status = cmd->run(c, noperands, operands, &err);
 	return status < 0 ? failed(&err) : status;
@@ -246,7 +247,7 @@ run_top(struct top_args *args, const struct error *env)
 		return failed(env);
 	if (common_resolve(&args->common, &err) < 0)
 		return failed(&err);
-	return args->common.xlist ? print_xopts(&args->common) : usage();
+	return args->common.xlist || args->common.xdump ? print_xopts(&args->common) : usage();
 }
 
 static int
@@ -290,9 +291,15 @@ start(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
+	int status;
+
+	secret_scrub(argc, argv);
 	hold_standard_fds();
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 1 && strcmp(argv[1], "--complete") == 0)
-		return complete(argc - 2, argv + 2);
-	return argc > 1 ? start(argc - 1, argv + 1) : start(0, argv);
+		status = complete(argc - 2, argv + 2);
+	else
+		status = argc > 1 ? start(argc - 1, argv + 1) : start(0, argv);
+	secret_wipe();
+	return status;
 }

@@ -55,6 +55,7 @@ enum opt_type {
 	OPT_T_DUR,		/* uint64_t, milliseconds: "5", "500ms", "2m" */
 	OPT_T_SIZE,		/* uint64_t, bytes: "4096", "64K" */
 	OPT_T_FD,		/* int, an open descriptor; -1: not given */
+	OPT_T_INT,		/* int64_t, a whole number; -1: not given */
 	OPT_T_CHOICE,		/* int: index in opt->choices */
 	OPT_T_MASK,		/* unsigned: bit i for choice i; "a,b" and repeated: or-ed */
 	OPT_T_LIST		/* struct opt_list: every value, in order */
@@ -70,7 +71,8 @@ enum opt_flags {
 				 * only in the first 64 rows of a table */
 	OPT_ALL = 2,		/* OPT_SIZE: the word "all" is UINT64_MAX */
 	OPT_STOP = 4,		/* what follows is not looked at: --help, --version */
-	OPT_HIDDEN = 8		/* not in --help, completion, man page */
+	OPT_HIDDEN = 8,		/* not in --help, completion, man page */
+	OPT_URL = 16		/* OPT_STR: "://" must be in it */
 };
 
 struct opt {
@@ -89,7 +91,7 @@ struct opt {
 	const char *complete;	/* what its value is: "file", "broker", "registry", "xopt" */
 	const char *group;	/* heading in --help from this row on */
 	const char *help;	/* a phrase without capital and full stop; is wrapped */
-	uint64_t min, max;	/* OPT_NUM, OPT_DUR, OPT_SIZE; max 0: none */
+	uint64_t min, max;	/* OPT_NUM, OPT_DUR, OPT_SIZE; max 0: none. OPT_INT: max */
 };
 
 /* Type and place in one, with the member's type checked at compile time. */
@@ -103,6 +105,7 @@ struct opt {
 #define OPT_DUR(s, m) OPT_AT(s, m, uint64_t, OPT_T_DUR)
 #define OPT_SIZE(s, m) OPT_AT(s, m, uint64_t, OPT_T_SIZE)
 #define OPT_FD(s, m) OPT_AT(s, m, int, OPT_T_FD)
+#define OPT_INT(s, m) OPT_AT(s, m, int64_t, OPT_T_INT)
 #define OPT_CHOICE(s, m) OPT_AT(s, m, int, OPT_T_CHOICE)
 #define OPT_MASK(s, m) OPT_AT(s, m, unsigned, OPT_T_MASK)
 #define OPT_LIST(s, m) OPT_AT(s, m, struct opt_list, OPT_T_LIST)
@@ -130,6 +133,10 @@ const struct opt *opt_find_letter(const struct opt_set *, char letter);
 bool opt_takes_value(const struct opt *);
 /* The nth name of a choice list "a|b|c"; n 0 when there is no such. */
 struct bytes opt_choice(const char *choices, size_t i);
+
+/* A value as it may be shown: without the passwords of URLs, and not all of a long
+ * one. Good until the next call. */
+const char *opt_shown(const char *value);
 
 /* What users of kcat, mosquitto and others mean by what is written; NULL: no
  * hint. An option mbus does not have; one without a value that has something

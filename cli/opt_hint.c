@@ -35,27 +35,25 @@ static const struct hint hints[] = {
 	{ BEHIND_ANY, "V", "pub sub registry",
 		"is --version here and takes no value" },
 	{ BEHIND_QOS, "q", NULL,
-		"is --quiet here and takes no QoS (for a topic of that name: -t)" },
+		"is --quiet here and takes no QoS, which is --qos N (for a topic of that name: -t)" },
 	{ VALUE_OPTION, "-c", NULL,
 		"is --count N here (mosquitto's -c, a kept session, has no counterpart)" },
 	{ VALUE_OPTION, "-C", "sub",
 		"is --count N here (kcat's -C, consume, is what mbus sub does anyway)" },
 
 	/* Where to connect. */
-	{ UNKNOWN, "p port", NULL, "the port is part of the address: -b HOST:PORT" },
+	{ UNKNOWN, "p port", NULL, "the port is part of the address, -b HOST:PORT (kcat's -p is "
+		"--partition N)" },
 	{ UNKNOWN, "host hostname server bootstrap-server bootstrap-servers brokers broker-list",
 		NULL, "the address is -b HOST:PORT" },
-	{ UNKNOWN, "u", NULL,
-		"the kind of broker is -B NAME and its address -b HOST:PORT (there are no user "
-		"names)" },
-	{ UNKNOWN, "url uri L", NULL,
-		"the kind of broker is -B NAME and its address -b HOST:PORT" },
-	{ UNKNOWN, "username user pw password", NULL, "no broker of this version has users" },
+	{ UNKNOWN, "uri L", NULL, "that is --url SCHEME://USER@HOST/TOPIC" },
+	{ UNKNOWN, "user", NULL, "that is --username USER" },
+	{ UNKNOWN, "pw pass password", NULL, "everybody sees the command line: --password-file "
+		"FILE, or MBUS_PASSWORD in the environment" },
 	{ UNKNOWN, "capath", NULL, "the authorities are in a file: --tls-ca FILE" },
-	{ UNKNOWN, "key", NULL, "the key of a certificate is --tls-key FILE" },
-	{ UNKNOWN, "i I id client-id", NULL, "there is no client id to set" },
-	{ UNKNOWN, "k keepalive", "sub registry", "there is no keep-alive to set" },
-	{ UNKNOWN, "k", "pub", "an event's key is read from -J ({\"key\":\"...\"})" },
+	{ UNKNOWN, "key", "sub registry", "the key of a certificate is --tls-key FILE" },
+	{ UNKNOWN, "i I id client-id k keepalive", NULL,
+		"where a broker has that, it is one of its options: -X list shows them" },
 
 	/* What kcat says by an option, mbus says by a command. */
 	{ UNKNOWN, "P producer", "pub", "mbus pub is the producer already" },
@@ -67,11 +65,9 @@ static const struct hint hints[] = {
 	/* Input and output. */
 	{ UNKNOWN, "f F format output-format", "sub", "choose the output by -J, --body or --raw" },
 	{ UNKNOWN, "F config", NULL, "there is no configuration file" },
-	{ UNKNOWN, "n null-message", "pub", "an empty event is -m ''" },
-	{ UNKNOWN, "Z null", "pub", "a null event is read from -J ({\"body\":null})" },
-	{ UNKNOWN, "K D delim delimiter 0", NULL,
-		"events are read and written by lines, or by -J" },
-	{ UNKNOWN, "N no-newline", "sub", "--raw prints the bodies with nothing between" },
+	{ UNKNOWN, "null-message", "pub", "an empty event is -n, a null one -Z" },
+	{ UNKNOWN, "delimiter", NULL, "that is -D STR" },
+	{ UNKNOWN, "K key-delim", "sub", "keys are written by -J" },
 	{ UNKNOWN, "T", "pub", "pipe through tee(1)" },
 	{ UNKNOWN, "T filter-out exclude", "sub", "there is no filter; name the topics you want" },
 	{ UNKNOWN, "file", "pub", "a body from a file is -f FILE" },
@@ -80,13 +76,11 @@ static const struct hint hints[] = {
 	{ UNKNOWN, "x exec", "sub", "read events in a loop: mbus sub -J ... | while read -r ev" },
 
 	/* How long, how much. */
-	{ UNKNOWN, "w idle", NULL, "-W DUR bounds the whole run" },
-	{ UNKNOWN, "e E end", "sub", "-c N ends after N events, -W DUR after that time" },
-	{ UNKNOWN, "o offset", "sub", "events are received from now on; there are no offsets" },
+	{ UNKNOWN, "w idle", "pub registry", "-W DUR bounds the time" },
+	{ UNKNOWN, "E", "sub", "to end once subscribed: --check; at the end of what is there: -e" },
 	{ UNKNOWN, "repeat", "pub", "repeat in the shell, or give many lines to -l" },
-	{ UNKNOWN, "qos", NULL, "no broker of this version has a QoS" },
-	{ UNKNOWN, "r retain R", NULL, "no broker of this version retains events" },
-	{ UNKNOWN, "partition", NULL, "no broker of this version has partitions" },
+	{ UNKNOWN, "r retain", "sub", "what the broker retains comes unless --no-retained" },
+	{ UNKNOWN, "partition", "sub", "every partition of a topic is read" },
 	{ UNKNOWN, "z S A M Q", NULL, "this option of another tool has no counterpart" },
 };
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/secret.h"
 #include "core/units.h"
 
 /* What the user wrote is cut to this many bytes in messages. */
@@ -113,10 +114,27 @@ opt_find_letter(const struct opt_set *set, char letter)
 
 /* ---- storing a value ---- */
 
+const char *
+opt_shown(const char *value)
+{
+	static char out[SHOWN + 1];
+	size_t len = strlen(value), n = len;
+	char *all = xmemdup0(value, len);
+
+	n = secret_mask(all, n, false);
+	if (n > SHOWN)
+		n = SHOWN;
+	memcpy(out, all, n);
+	out[n] = '\0';
+	explicit_bzero(all, len);
+	free(all);
+	return out;
+}
+
 static int
 bad(struct error *err, const char *where, const char *value, const char *what)
 {
-	return error_set(err, ERR_USAGE, "%s: '%.*s' is not %s", where, SHOWN, value, what);
+	return error_set(err, ERR_USAGE, "%s: '%s' is not %s", where, opt_shown(value), what);
 }
 
 static int
@@ -128,8 +146,8 @@ number(const struct opt *o, const char *where, const char *value, uint64_t *n, s
 		*n = UINT64_MAX;
 	else if (o->type == OPT_T_NUM && !units_count(value, o->max ? o->max : UINT64_MAX, n))
 		return o->max ?
-			error_set(err, ERR_USAGE, "%s: '%.*s' is not a whole number up to %llu",
-				where, SHOWN, value, (unsigned long long)o->max) :
+			error_set(err, ERR_USAGE, "%s: '%s' is not a whole number up to %llu",
+				where, opt_shown(value), (unsigned long long)o->max) :
 			bad(err, where, value, "a whole number");
 	else if (o->type == OPT_T_DUR && !units_duration_ms(value, n))
 		return bad(err, where, value, "a duration (write 5, 0.5, 500ms, 2m, 1h)");
@@ -149,7 +167,7 @@ number(const struct opt *o, const char *where, const char *value, uint64_t *n, s
 
 /* "auto|always|never" as "auto, always, never". */
 static int
-no_choice(const struct opt *o, const char *where, struct bytes word, struct error *err)
+no_choice(const struct opt *o, const char *where, const char *word, struct error *err)
 {
 	char list[200];
 	size_t at = 0;
@@ -160,12 +178,11 @@ no_choice(const struct opt *o, const char *where, struct bytes word, struct erro
 			list[at++] = ' ';
 	}
 	list[at] = '\0';
-	return error_set(err, ERR_USAGE, "%s: '%.*s' is none of %s", where,
-		word.n > SHOWN ? SHOWN : (int)word.n, word.p, list);
+	return error_set(err, ERR_USAGE, "%s: '%s' is none of %s", where, opt_shown(word), list);
 }
 
 static int
-choice(const struct opt *o, const char *where, struct bytes word, int *chosen, struct error *err)
+choice(const struct opt *o, struct bytes word, int *chosen)
 {
 	struct bytes c;
 
@@ -174,7 +191,7 @@ choice(const struct opt *o, const char *where, struct bytes word, int *chosen, s
 			*chosen = i;
 			return 0;
 		}
-	return no_choice(o, where, word, err);
+	return -1;
 }
 
 static int
@@ -184,8 +201,13 @@ mask(const struct opt *o, const char *where, const char *value, unsigned *set, s
 		size_t n = strcspn(p, ",");
 		int i;
 
-		if (choice(o, where, bytes_of(p, n), &i, err) < 0)
+		if (choice(o, bytes_of(p, n), &i) < 0) {
+			char *word = xmemdup0(p, n);
+
+			no_choice(o, where, word, err);
+			free(word);
 			return -1;
+		}
 		*set |= 1u << i;
 		p += n;
 		if (!*p)
@@ -222,6 +244,7 @@ static int
 store(const struct opt *o, void *args, const char *where, const char *value, struct error *err)
 {
 	void *member = (char *)args + o->offset;
+	uint64_t n;
 
 	switch ((enum opt_type)o->type) {
 	case OPT_T_FLAG:
@@ -231,16 +254,27 @@ store(const struct opt *o, void *args, const char *where, const char *value, str
 		*(int *)member = o->value;
 		return 0;
 	case OPT_T_STR:
+		if ((o->flags & OPT_URL) && !strstr(value, "://"))
+			return bad(err, where, value, "a URL (write SCHEME://HOST; a user's name "
+				"is --username)");
 		*(const char **)member = value;
 		return 0;
 	case OPT_T_NUM:
 	case OPT_T_DUR:
 	case OPT_T_SIZE:
 		return number(o, where, value, member, err);
+	case OPT_T_INT:
+		if (!units_count(value, o->max, &n))
+			return error_set(err, ERR_USAGE,
+				"%s: '%s' is not a whole number up to %llu", where,
+				opt_shown(value), (unsigned long long)o->max);
+		*(int64_t *)member = (int64_t)n;
+		return 0;
 	case OPT_T_FD:
 		return descriptor(where, value, member, err);
 	case OPT_T_CHOICE:
-		return choice(o, where, bytes_str(value), member, err);
+		return choice(o, bytes_str(value), member) < 0 ?
+			no_choice(o, where, value, err) : 0;
 	case OPT_T_MASK:
 		return mask(o, where, value, member, err);
 	case OPT_T_LIST:
@@ -256,10 +290,12 @@ opt_defaults(const struct opt *rows, void *args, struct error *err)
 	int result = 0;
 
 	for (const struct opt *o = rows; o && o->name; o++) {
-		const char *env = o->env ? getenv(o->env) : NULL;
+		const char *env = o->env ? secret_env(o->env) : NULL;
 
 		if (o->type == OPT_T_FD)
 			*(int *)((char *)args + o->offset) = -1;
+		if (o->type == OPT_T_INT)
+			*(int64_t *)((char *)args + o->offset) = -1;
 		/* A row of several that set the same member has the default. */
 		if (o->def)
 			store(o, args, o->name, o->def, err);

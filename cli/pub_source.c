@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "cli/delim.h"
 #include "core/json.h"
 #include "core/text.h"
 
@@ -28,7 +29,7 @@ pub_source_place(const struct pub_source *s, uint64_t id, struct buf *out)
 {
 	const char *name = source_name(s, (size_t)(id >> PUB_LINE_BITS));
 
-	if (s->args->json || s->args->lines)
+	if (s->by_line)
 		buf_addf(out, "%s:%llu", name,
 			(unsigned long long)(id & ((UINT64_C(1) << PUB_LINE_BITS) - 1)));
 	else if (s->npaths > 1)
@@ -100,6 +101,10 @@ omit_field(struct pub_source *s, struct message *m, unsigned what)
 		m->key = bytes_of(NULL, 0);
 		return;
 	}
+	if (what == OMIT_HEADER) {
+		m->nheaders = 0;
+		return;
+	}
 	if (what == OMIT_NULL && !m->body.p)
 		m->body = BYTES("");
 	/* In place when the headers are ours already: n never overtakes i. But a
@@ -125,7 +130,7 @@ pub_source_omit(struct pub_source *s, unsigned caps, struct publication *pub)
 		unsigned bit;
 	} fields[] = {
 		{ "key", OMIT_KEY }, { "null", OMIT_NULL }, { "repeat", OMIT_REPEAT },
-		{ "binary", OMIT_BINARY }, { NULL, 0 }
+		{ "binary", OMIT_BINARY }, { "header", OMIT_HEADER }, { NULL, 0 }
 	};
 	unsigned may = s->args->omit;
 	const char *field;
@@ -171,6 +176,28 @@ is_blank(const char *p, size_t n)
 	return true;
 }
 
+/* What the command line says comes before the line's meta. */
+static const struct publish_options *
+merge_options(struct pub_source *s)
+{
+	const struct publish_options *o = &s->opts;
+	struct publish_options *m = &s->line_opts;
+
+	*m = s->line.meta;
+	if (o->qos >= 0)
+		m->qos = o->qos;
+	if (o->partition >= 0)
+		m->partition = o->partition;
+	if (o->props.ttl_ms >= 0)
+		m->props.ttl_ms = o->props.ttl_ms;
+	if (o->props.reply_to.p)
+		m->props.reply_to = o->props.reply_to;
+	if (o->props.content_type.p)
+		m->props.content_type = o->props.content_type;
+	m->retain = m->retain || o->retain;
+	return m;
+}
+
 /* false: there is no event in this line. */
 static bool
 take_json(struct pub_source *s, char *p, size_t n, struct publication *pub)
@@ -187,26 +214,53 @@ take_json(struct pub_source *s, char *p, size_t n, struct publication *pub)
 	}
 	pub->topic = s->topic.p ? s->topic : s->line.topic;
 	pub->msg = s->line.msg;
+	if (s->key.p)
+		pub->msg.key = s->key;
+	if (s->args->null && !pub->msg.body.n)
+		pub->msg.body.p = NULL;
 	if (s->nheaders)
 		merge_headers(s, &pub->msg);
+	if (s->line.has_meta)
+		pub->opts = merge_options(s);
 	return true;
+}
+
+/* KEY, the delimiter, BODY; a line without it has no key. */
+static void
+split_key(const struct pub_source *s, struct bytes *key, struct bytes *body)
+{
+	const char *at = memmem(body->p, body->n, s->key_delim.p, s->key_delim.n);
+	size_t n;
+
+	if (!at)
+		return;
+	n = (size_t)(at - body->p);
+	*key = bytes_of(body->p, n);
+	n += s->key_delim.n;
+	*body = bytes_of(body->p + n, body->n - n);
 }
 
 static void
 take_body(struct pub_source *s, struct bytes body, struct publication *pub)
 {
+	struct bytes key = s->key;
+
+	if (s->key_delim.p && body.n)
+		split_key(s, &key, &body);
+	if (s->args->null && !body.n)
+		body.p = NULL;
 	pub->topic = s->topic;
 	pub->msg = (struct message){ .headers = s->headers, .nheaders = s->nheaders,
-		.body = body };
+		.key = key, .body = body };
 	/* go-micro's own handlers never run without a Content-Type. */
-	if (s->mark_json && json_valid(body.p, body.n))
+	if (s->mark_json && body.n && json_valid(body.p, body.n))
 		pub->msg.nheaders++;
 }
 
 static void
 open_next(struct pub_source *s)
 {
-	enum input_mode mode = s->args->json || s->args->lines ? INPUT_LINES : INPUT_WHOLE;
+	enum input_mode mode = s->by_line ? INPUT_LINES : INPUT_WHOLE;
 	struct error err;
 
 	for (; s->path < s->npaths; s->path++) {
@@ -233,7 +287,8 @@ pub_source_next(struct pub_source *s, struct publication *pub)
 	char *p;
 	size_t n;
 
-	if (s->body.p && !s->dry) {
+	pub->opts = s->has_opts ? &s->opts : NULL;
+	if (s->has_body && !s->dry) {
 		take_body(s, s->body, pub);
 		s->dry = true;
 		return true;
@@ -281,7 +336,8 @@ add_header(struct pub_source *s, const char *text, struct error *err)
 	struct header *h = &s->headers[s->nheaders++];
 
 	if (!n)
-		return error_set(err, ERR_USAGE, "-H '%.100s': the name is missing", text);
+		return error_set(err, ERR_USAGE, "-H '%s': the name is missing",
+			opt_shown(text));
 	h->name = bytes_of(text, n);
 	h->value = bytes_of(NULL, 0);
 	if (text[n])
@@ -320,7 +376,7 @@ read_headers(struct pub_source *s, struct error *err)
 static int
 read_operands(struct pub_source *s, int n, char **v, const char **body, struct error *err)
 {
-	const char *topic = s->args->topic;
+	const char *topic = s->args->topic ? s->args->topic : s->args->common.topic;
 
 	if (!topic && n) {
 		topic = *v++;
@@ -331,9 +387,16 @@ read_operands(struct pub_source *s, int n, char **v, const char **body, struct e
 	s->topic = bytes_str(topic);
 	*body = n ? v[0] : NULL;
 	if (n > 1)
-		return error_set(err, ERR_USAGE, "'%.60s' is one word too many: TOPIC and BODY "
-			"are one each (quote a body with spaces)", v[1]);
+		return error_set(err, ERR_USAGE, "'%s' is one word too many: TOPIC and BODY "
+			"are one each (quote a body with spaces)", opt_shown(v[1]));
 	return 0;
+}
+
+static void
+one_body(struct pub_source *s, const char *text)
+{
+	s->body = bytes_str(text);
+	s->has_body = true;
 }
 
 /* Where the events come from. */
@@ -342,25 +405,89 @@ choose(struct pub_source *s, const char *body, struct error *err)
 {
 	static const char *const std[] = { NULL };
 	const struct pub_args *a = s->args;
-	bool by_line = a->lines || a->json;
+	bool lines = a->lines || (!a->json && (a->delim || a->nul || a->key_delim));
 	bool dash = body && strcmp(body, "-") == 0;
-	/* "-l TOPIC -" only says twice what is read. */
-	unsigned given = (body && !(dash && by_line)) + (a->message != NULL) + a->all_stdin;
+	unsigned given;
 
-	if (a->lines + a->json + a->all_stdin > 1)
-		return usage(err, "only one of -s, -l, -J");
-	if (given + (a->files.n || by_line) > 1)
-		return usage(err, "only one of BODY, -m, -f, -s, -l, -J (though -l and -J "
+	s->by_line = lines || a->json;
+	/* "-l TOPIC -" only says twice what is read. */
+	given = (body && !(dash && s->by_line)) + (a->message != NULL) + a->all_stdin + a->empty;
+	if (lines + a->json + a->all_stdin > 1)
+		return usage(err, "only one of -s, -l (-D, -0 and -K mean it, too), -J");
+	if (given + (a->files.n || s->by_line) > 1)
+		return usage(err, "only one of BODY, -m, -f, -s, -l, -J, -n (though -l and -J "
 			"go with -f)");
 	if (a->message || (body && !dash)) {
-		s->body = bytes_str(a->message ? a->message : body);
+		one_body(s, a->message ? a->message : body);
 		return 0;
 	}
-	if (!given && !a->files.n && !by_line && isatty(STDIN_FILENO))
+	if (a->empty || (a->null && !given && !a->files.n && !s->by_line)) {
+		one_body(s, "");
+		return 0;
+	}
+	if (!given && !a->files.n && !s->by_line && isatty(STDIN_FILENO))
 		return usage(err, "no body: give one, or -m, -f, -s, -l (stdin is a terminal)");
 	s->paths = a->files.n ? a->files.v : std;
 	s->npaths = a->files.n ? a->files.n : 1;
 	return 0;
+}
+
+/* What stands between events, and between key and body. */
+static int
+read_delims(struct pub_source *s, struct error *err)
+{
+	const struct pub_args *a = s->args;
+
+	if (a->delim && a->nul)
+		return usage(err, "only one of -D and -0");
+	if (a->key_delim && (a->json || a->key))
+		return usage(err, "-K reads a key from each line; with -J it is in the line, with "
+			"-k it is given");
+	if (a->nul)
+		s->in.delim = bytes_of("", 1);
+	if (a->delim && delim_parse("-D", a->delim, &s->in.delim, err) < 0)
+		return -1;
+	if (a->key_delim && delim_parse("-K", a->key_delim, &s->key_delim, err) < 0)
+		return -1;
+	s->key = bytes_str(a->key);
+	return 0;
+}
+
+static int
+read_options(struct pub_source *s, struct error *err)
+{
+	const struct pub_args *a = s->args;
+	struct publish_options *o = &s->opts;
+
+	if (a->keep_meta && !a->json)
+		return usage(err, "--keep-meta goes with -J");
+	s->line.keep_meta = a->keep_meta;
+	*o = publish_defaults;
+	o->qos = (int)a->qos;
+	o->partition = a->partition;
+	o->retain = a->retain;
+	o->props.reply_to = bytes_str(a->reply_to);
+	if (a->ttl_ms)
+		o->props.ttl_ms = (int64_t)a->ttl_ms;
+	s->has_opts = a->qos >= 0 || a->partition >= 0 || a->retain || a->reply_to || a->ttl_ms;
+	return 0;
+}
+
+/* In the bare wire nothing is added that nobody asked for, and a content type is a
+ * property where there are properties. */
+void
+pub_source_caps(struct pub_source *s, unsigned caps)
+{
+	const char *type = s->args->content_type;
+
+	if (s->args->common.wire != WIRE_RAW)
+		return;
+	s->mark_json = false;
+	if (!type || strcmp(type, "none") == 0 || !(caps & BROKER_PROPS))
+		return;
+	s->nheaders--;		/* it is the last of them */
+	s->opts.props.content_type = bytes_str(type);
+	s->has_opts = true;
 }
 
 int
@@ -376,6 +503,8 @@ pub_source_init(struct pub_source *s, const struct pub_args *args, int noperands
 		return -1;
 	if (args->wait && !s->topic.p)
 		return usage(err, "--wait needs a topic (-t)");
+	if (read_delims(s, err) < 0 || read_options(s, err) < 0)
+		return -1;
 	return read_headers(s, err);
 }
 
@@ -386,7 +515,7 @@ pub_source_open(struct pub_source *s, struct loop *loop, void (*ready)(struct in
 	s->loop = loop;
 	s->in.ready = ready;
 	s->in.arg = arg;
-	if (!s->body.p)
+	if (!s->has_body)
 		open_next(s);
 }
 
@@ -397,6 +526,9 @@ pub_source_release(struct pub_source *s)
 		input_close(&s->in);
 	input_release(&s->in);
 	event_json_release(&s->line);
+	if (s->args->delim)
+		free((char *)s->in.delim.p);
+	free((char *)s->key_delim.p);
 	free(s->headers);
 	free(s->changed);
 }

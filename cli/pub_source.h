@@ -14,14 +14,19 @@
 struct pub_args {
 	struct common_args common;
 	const char *topic, *message, *content_type;
+	const char *key, *key_delim, *delim, *reply_to;
 	struct opt_list files, headers;
-	uint64_t wait, inflight, timeout_ms;
+	uint64_t wait, inflight, timeout_ms, ttl_ms;
+	int64_t qos, partition;
+	int ack;			/* enum publish_ack */
 	unsigned omit;			/* enum pub_omit */
-	bool all_stdin, lines, json;
+	bool all_stdin, lines, json, nul, null, empty, retain, keep_meta;
 };
 
 /* Bits of --omit, in the order of its choices. */
-enum pub_omit { OMIT_KEY = 1, OMIT_NULL = 2, OMIT_REPEAT = 4, OMIT_BINARY = 8 };
+enum pub_omit {
+	OMIT_KEY = 1, OMIT_NULL = 2, OMIT_REPEAT = 4, OMIT_BINARY = 8, OMIT_HEADER = 16
+};
 
 struct pub_source {
 	struct bytes topic;		/* p NULL: each line of -J has its own */
@@ -32,7 +37,12 @@ struct pub_source {
 	/* Private. */
 	const struct pub_args *args;
 	struct loop *loop;
-	struct bytes body;		/* p NULL: it comes from input */
+	struct bytes body;		/* of the one event, where it is no input's */
+	bool has_body, by_line;
+	struct bytes key, key_delim;	/* p NULL: none */
+	struct publish_options opts;	/* what the command line says */
+	struct publish_options line_opts;	/* and with it the line's meta */
+	bool has_opts;
 	struct input in;
 	bool in_open;
 	const char *const *paths;	/* read one after the other; NULL: stdin */
@@ -52,6 +62,9 @@ struct pub_source {
 int pub_source_init(struct pub_source *, const struct pub_args *, int noperands,
 	char **operands, struct error *);
 void pub_source_release(struct pub_source *);
+
+/* What the broker can do is known: a content type goes where it has one. */
+void pub_source_caps(struct pub_source *, unsigned caps);
 
 /* Opens the first input, if there is one; ready() is called when there is more
  * after pub_source_next() had nothing. */

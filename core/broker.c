@@ -104,6 +104,7 @@ check_caps(const struct broker_ops *ops, const struct broker_options *opts, stru
 		{ opts->username || opts->password.p, BROKER_USER, "users and passwords" },
 		{ opts->reconnect > 0, BROKER_RECONNECT, "connection that could be made again" },
 		{ opts->ack != PUBLISH_ACK_BROKER, BROKER_ACK_CHOICE, "choice of --ack" },
+		{ opts->wire == WIRE_RAW, BROKER_RAW, "--wire raw" },
 	};
 
 	for (size_t i = 0; i < sizeof wants / sizeof *wants; i++)
@@ -390,6 +391,34 @@ broker_outcome(struct broker *b, uint64_t id, size_t bytes, enum fate fate,
 
 /* ---- subscribing ---- */
 
+/* What is asked for and this broker has not: an error, never ignored. */
+static int
+check_subscribe(const struct broker *b, const struct subscribe_options *o, struct error *err)
+{
+	const struct {
+		bool asked;
+		enum broker_caps cap;
+		const char *what;
+	} wants[] = {
+		{ o->group, BROKER_GROUP, "has no groups" },
+		{ o->ack == SUBSCRIBE_ACK_AFTER_WRITE, BROKER_ACK, "is not told what was received, "
+			"so --ack after-write cannot work" },
+		{ o->ack == SUBSCRIBE_ACK_NONE, BROKER_ACK_CHOICE, "has no choice of --ack" },
+		{ o->from.kind || o->until.kind, BROKER_OFFSET, "keeps no events, so there is no "
+			"place to begin or to end at" },
+		{ o->ended, BROKER_END, "keeps no events, so there is no place to begin or to end "
+			"at" },
+		{ o->qos >= 0, BROKER_QOS, "has no QoS" },
+		{ o->no_retained, BROKER_RETAIN, "retains no events" },
+	};
+
+	for (size_t i = 0; i < sizeof wants / sizeof *wants; i++)
+		if (wants[i].asked && !(b->caps & wants[i].cap))
+			return error_set(err, ERR_NOTFOUND, "the %s broker %s", b->ops->name,
+				wants[i].what);
+	return 0;
+}
+
 struct subscription *
 broker_subscribe(struct broker *b, struct bytes topic, const struct subscribe_options *opts,
 	event_handler *handler, subscribed_fn *subscribed, void *arg, struct error *err)
@@ -400,26 +429,8 @@ broker_subscribe(struct broker *b, struct bytes topic, const struct subscribe_op
 		error_set(err, ERR_CONNECT, "%s: not connected", b->ops->name);
 		return NULL;
 	}
-	if (opts->group && !(b->caps & BROKER_GROUP)) {
-		error_set(err, ERR_NOTFOUND, "the %s broker has no groups", b->ops->name);
+	if (check_subscribe(b, opts, err) < 0)
 		return NULL;
-	}
-	if (opts->ack == SUBSCRIBE_ACK_AFTER_WRITE && !(b->caps & BROKER_ACK)) {
-		error_set(err, ERR_NOTFOUND, "the %s broker is not told what was received, so "
-			"--ack after-write cannot work", b->ops->name);
-		return NULL;
-	}
-	if (opts->ack == SUBSCRIBE_ACK_NONE && !(b->caps & BROKER_ACK_CHOICE)) {
-		error_set(err, ERR_NOTFOUND, "the %s broker has no choice of --ack",
-			b->ops->name);
-		return NULL;
-	}
-	if (((opts->from.kind || opts->until.kind) && !(b->caps & BROKER_OFFSET)) ||
-	    (opts->ended && !(b->caps & BROKER_END))) {
-		error_set(err, ERR_NOTFOUND, "the %s broker keeps no events, so there is no place "
-			"to begin or to end at", b->ops->name);
-		return NULL;
-	}
 	if (!(b->caps & BROKER_BINARY_TOPIC) && !utf8_valid(topic.p, topic.n)) {
 		error_set(err, ERR_USAGE, "topic: not UTF-8, and the %s broker carries text topics "
 			"only", b->ops->name);

@@ -118,6 +118,8 @@ struct broker_option {
 	const char *arg;		/* placeholder: "new|old|both" */
 	const char *value;		/* default; NULL: none */
 	const char *help;
+	bool secret;			/* given as @FILE only, and never shown; init()
+					 * finds what the file holds */
 };
 
 /* What the user gave with -X, in order. Strings are borrowed for ever (argv). */
@@ -276,6 +278,9 @@ struct broker_ops {
 	unsigned caps;			/* enum broker_caps */
 	size_t size;			/* of the instance, which begins with struct broker */
 	const struct broker_option *options;	/* ends with name NULL; may be NULL */
+	const char *url_path;		/* what the path of its URLs is: "topic" (cli/ then
+					 * takes it out of opts.address), or NULL: the
+					 * backend's own matter */
 
 	/* MUST. Memory is zeroed, the head is filled. Checks options; does no
 	 * I/O. Must leave the instance fit for release() even when it fails. */

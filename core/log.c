@@ -5,7 +5,8 @@
  * terminal or a file stay whole.
  *
  * What is valid UTF-8 passes (topics have umlauts); control characters and
- * stray bytes are shown as \xNN.
+ * stray bytes are shown as \xNN, and passwords of URLs as xxxxx, whoever wrote
+ * them there.
  */
 #include "core/log.h"
 
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/secret.h"
 #include "core/text.h"
 
 /* Longest text of a line before escaping; what is over it ends in "...". */
@@ -93,7 +95,7 @@ line(const char *kind, const char *fmt, va_list ap)
 
 	if (len < 0)
 		return;
-	n = cut ? LINE_MAX_TEXT : (size_t)len;
+	n = secret_mask(text, cut ? LINE_MAX_TEXT : (size_t)len, true);
 	while (n && text[n - 1] == '\n')
 		n--;
 	if (command) {

@@ -3,20 +3,28 @@
 #
 # The broker of fake_broker.c for tests of pub and sub: `load fake` after `load
 # ../lib`, call fake_build in setup_file, then `fake pub ...` and `fake sub ...`
-# (FAKE before them in a `start`). `fake_text` can carry text only, as http.
+# (FAKE before them in a `start`). `fake_text` can carry text only, as http. `fake_able`
+# (ABLE) can do all that a broker may be able to do.
 
 fake_build() {
 	local cc="${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -DMBUS_MODULE -I$MBUS_TEST_ROOT -O1 -fPIC -shared"
 	local src=$MBUS_TEST_ROOT/tests/bats/fake_broker.c
 
-	mkdir -p "$BATS_FILE_TMPDIR/all" "$BATS_FILE_TMPDIR/text"
+	mkdir -p "$BATS_FILE_TMPDIR/all" "$BATS_FILE_TMPDIR/text" "$BATS_FILE_TMPDIR/able"
 	$cc -o "$BATS_FILE_TMPDIR/all/null.so" "$src"
-	$cc -DFAKE_CAPS=BROKER_HEADER -o "$BATS_FILE_TMPDIR/text/null.so" "$src"
+	$cc -DFAKE_CAPS='(BROKER_HEADER | BROKER_GROUP | BROKER_ACK | BROKER_AUDIENCE)' \
+		-o "$BATS_FILE_TMPDIR/text/null.so" "$src"
+	$cc -DFAKE_CAPS='(~0u & ~(BROKER_REGISTRY | BROKER_NO_NETWORK))' \
+		-o "$BATS_FILE_TMPDIR/able/null.so" "$src"
 }
 
 FAKE=(env "MBUS_MODULES=$BATS_FILE_TMPDIR/all" MICRO_BROKER=null "$MBUS")
 fake() {
 	"${FAKE[@]}" "$@"
+}
+ABLE=(env "MBUS_MODULES=$BATS_FILE_TMPDIR/able" MICRO_BROKER=null "$MBUS")
+fake_able() {
+	"${ABLE[@]}" "$@"
 }
 fake_text() {
 	env "MBUS_MODULES=$BATS_FILE_TMPDIR/text" MICRO_BROKER=null "$MBUS" "$@"

@@ -10,6 +10,10 @@
  *	pub:	every nth event is refused or its fate unknown, the others are
  *		confirmed after delay ms; what was published goes to the file record
  *	both:	connect=refused|hang|late, fail=N ends the connection after N events
+ *
+ * told=FILE holds what it was told: options of the broker, of each subscription and
+ * of each publication that has some, the password too. FAKE_CAPS are the caps it has,
+ * by default those of a broker with no server.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +29,7 @@ struct flying {
 
 struct fake {
 	struct broker b;
-	FILE *record, *acks;
+	FILE *record, *acks, *told;
 	uint64_t count, size, batch, every, seed, refuse, unknown, delay, fail, seen;
 	bool paused;
 	struct loop_timer timer, answer;
@@ -85,6 +89,68 @@ record(struct fake *f, struct bytes topic, const struct message *m)
 	}
 	putc('\n', f->record);
 	fflush(f->record);
+}
+
+/* ---- what it was told ---- */
+
+static void
+tell_bytes(struct fake *f, const char *name, struct bytes b)
+{
+	if (b.p)
+		fprintf(f->told, " %s=%.*s", name, BYTES_FMT(b));
+}
+
+static void
+tell_options(struct fake *f)
+{
+	const struct broker_options *o = &f->b.opts;
+
+	if (!f->told)
+		return;
+	fprintf(f->told, "broker reconnect=%d wire=%d ack=%d", o->reconnect, o->wire, o->ack);
+	tell_bytes(f, "address", bytes_str(o->address));
+	tell_bytes(f, "username", bytes_str(o->username));
+	tell_bytes(f, "password", o->password);
+	tell_bytes(f, "token", bytes_str(broker_xopt(&f->b, "token")));
+	fputs("\n", f->told);
+	fflush(f->told);
+}
+
+static void
+tell_position(struct fake *f, const char *name, const struct position *p)
+{
+	if (p->kind)
+		fprintf(f->told, " %s=%d:%lld:%s", name, p->kind, (long long)p->n,
+			p->text ? p->text : "");
+}
+
+static void
+tell_subscription(struct fake *f, const struct subscription *s)
+{
+	if (!f->told)
+		return;
+	fprintf(f->told, "sub %.*s ack=%d qos=%d no_retained=%d ended=%d", BYTES_FMT(s->topic),
+		s->opts.ack, s->opts.qos, s->opts.no_retained, s->opts.ended != NULL);
+	tell_position(f, "from", &s->opts.from);
+	tell_position(f, "until", &s->opts.until);
+	fputs("\n", f->told);
+	fflush(f->told);
+}
+
+static void
+tell_publication(struct fake *f, const struct publication *p)
+{
+	const struct publish_options *o = p->opts;
+
+	if (!f->told || !o)
+		return;
+	fprintf(f->told, "pub qos=%d retain=%d partition=%lld ttl=%lld", o->qos, o->retain,
+		(long long)o->partition, (long long)o->props.ttl_ms);
+	tell_bytes(f, "type", o->props.content_type);
+	tell_bytes(f, "reply", o->props.reply_to);
+	tell_bytes(f, "correlation", o->props.correlation);
+	fputs("\n", f->told);
+	fflush(f->told);
 }
 
 /* ---- subscribing ---- */
@@ -159,6 +225,14 @@ plain_event(struct fake *f, struct subscription *s)
 	ev.msg.body = bytes_of(body, f->size);
 	ev.wire = EVENT_WIRE_MICRO;
 	ev.time_us = INT64_C(1795000000000000) + (int64_t)f->seen;
+	if (number(f, "meta")) {
+		ev.wire = EVENT_WIRE_RAW;
+		ev.qos = 1;
+		ev.retain = true;
+		ev.partition = 2;
+		ev.props = (struct properties){ BYTES("a/b"), BYTES("answers"),
+			BYTES("\xff\x01"), 1500 };
+	}
 	broker_deliver(s, &ev);
 }
 
@@ -183,6 +257,9 @@ deliver(struct loop_timer *t)
 	}
 	if (f->seen < f->count && !f->paused)
 		loop_timer_set(f->b.loop, t, f->every);
+	if (f->seen == f->count && number(f, "ends"))
+		for (struct subscription *s = f->b.subs; s; s = s->next)
+			broker_ended(s);
 }
 
 static int
@@ -192,6 +269,7 @@ fake_subscribe(struct subscription *s, struct error *err)
 
 	if (bytes_eq(s->topic, BYTES("forbidden")))
 		return error_set(err, ERR_AUTH, "fake: not authorized");
+	tell_subscription(f, s);
 	broker_subscribed(s, NULL);
 	loop_timer_set(f->b.loop, &f->timer, f->every);
 	return 0;
@@ -270,6 +348,7 @@ fake_publish(struct broker *b, const struct publication *p, struct error *err)
 		broker_failed(b, err);
 	}
 	record(f, p->topic, &p->msg);
+	tell_publication(f, p);
 	if (!f->delay) {
 		settle(f, &e);
 		return 0;
@@ -327,6 +406,8 @@ fake_init(struct broker *b, struct error *err)
 	f->seed = number(f, "random");
 	f->record = file(f, "record");
 	f->acks = file(f, "acks");
+	f->told = file(f, "told");
+	tell_options(f);
 	f->timer = (struct loop_timer){ .fn = deliver, .arg = f };
 	f->answer = (struct loop_timer){ .fn = answer, .arg = f };
 	return 0;
@@ -344,6 +425,8 @@ fake_release(struct broker *b)
 		fclose(f->record);
 	if (f->acks)
 		fclose(f->acks);
+	if (f->told)
+		fclose(f->told);
 }
 
 static int
@@ -381,17 +464,23 @@ static const struct broker_option fake_options[] = {
 	{ "fail", "N", "0", "lose the connection after N" },
 	{ "connect", "HOW", "ok", "ok, refused or hang" },
 	{ "audience", "N", "0", "so many subscribe" },
-	{ NULL, NULL, NULL, NULL }
+	{ "meta", "1", "0", "events have properties, a QoS and more" },
+	{ "ends", "1", "0", "say that all has come" },
+	{ "told", "FILE", NULL, "what it was told to do" },
+	{ "token", "SECRET", NULL, "a secret", true },
+	{ NULL }
 };
 
 #ifndef FAKE_CAPS
-#define FAKE_CAPS (BROKER_HEADER | BROKER_KEY | BROKER_NULL_BODY | BROKER_NULL_HEADER | \
+#define FAKE_CAPS (BROKER_GROUP | BROKER_ACK | BROKER_AUDIENCE | BROKER_NO_NETWORK | \
+	BROKER_HEADER | BROKER_KEY | BROKER_NULL_BODY | BROKER_NULL_HEADER | \
 	BROKER_REPEAT_HEADER | BROKER_BINARY_HEADER | BROKER_BINARY_TOPIC)
 #endif
 
 static const struct broker_ops fake_ops = {
 	.name = "null",
-	.caps = FAKE_CAPS | BROKER_GROUP | BROKER_ACK | BROKER_AUDIENCE | BROKER_NO_NETWORK,
+	.caps = FAKE_CAPS,
+	.url_path = "topic",
 	.size = sizeof(struct fake),
 	.options = fake_options,
 	.init = fake_init,

@@ -50,7 +50,7 @@ xxxxxxxxxx
 @test "usage errors" {
 	local args
 	for args in '' '-J --raw t' '--body -J t' 't t' 't -t t' '-c 0 t' '-c x t' '--ready-fd 99 t' '-W x t' \
-	    '-f %s t' '-e t' '--hex t'; do
+	    '-f %s t' '-D ; t' '-N --raw -0 t' '-o middle t' '--hex t'; do
 		# shellcheck disable=SC2086
 		run --separate-stderr fake sub $args
 		status_is 2

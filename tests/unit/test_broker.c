@@ -607,7 +607,7 @@ on_subscribed(struct subscription *s, const struct error *err, void *arg)
 
 TEST(subscribing)
 {
-	struct subscribe_options opts = { 0 };
+	struct subscribe_options opts = subscribe_defaults;
 	struct broker *b = open_broker(1, 1, BROKER_ACK | BROKER_GROUP);
 	char name[] = "topic-1";
 	struct subscription *one, *two;
@@ -650,13 +650,52 @@ TEST(subscribing)
 	close_broker(b);
 }
 
+static void
+ended(struct subscription *s, void *arg)
+{
+	(void)s;
+	(void)arg;
+}
+
+TEST(what_a_subscription_asks_for_and_the_broker_has_not)
+{
+	static const struct {
+		unsigned cap;
+		struct subscribe_options opts;
+		const char *words;
+	} cases[] = {
+		{ BROKER_GROUP, { .group = "g", .qos = -1 }, "has no groups" },
+		{ BROKER_ACK, { .ack = SUBSCRIBE_ACK_AFTER_WRITE, .qos = -1 }, "--ack after-write" },
+		{ BROKER_ACK_CHOICE, { .ack = SUBSCRIBE_ACK_NONE, .qos = -1 }, "choice of --ack" },
+		{ BROKER_OFFSET, { .from = { POSITION_END, 0, NULL }, .qos = -1 }, "keeps no events" },
+		{ BROKER_OFFSET, { .until = { POSITION_TIME, 1, NULL }, .qos = -1 }, "keeps no events" },
+		{ BROKER_END, { .ended = ended, .qos = -1 }, "keeps no events" },
+		{ BROKER_QOS, { .qos = 0 }, "has no QoS" },
+		{ BROKER_RETAIN, { .qos = -1, .no_retained = true }, "retains no events" },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct broker *b = open_broker(1, 1, 0);
+		struct error err;
+
+		need(b);
+		check(!broker_subscribe(b, BYTES("t"), &cases[i].opts, on_event, NULL, NULL, &err));
+		check_int(err.kind, ERR_NOTFOUND);
+		check(strstr(err.text, cases[i].words) != NULL);
+		b->caps |= cases[i].cap;
+		check(broker_subscribe(b, BYTES("t"), &cases[i].opts, on_event, NULL, NULL, &err));
+		close_broker(b);
+	}
+}
+
 TEST(subscribing_refused)
 {
-	struct subscribe_options opts = { .group = "g" };
+	struct subscribe_options opts = subscribe_defaults;
 	struct broker *b = open_broker(1, 1, 0);
 	struct error err;
 
 	need(b);
+	opts.group = "g";
 	check(broker_subscribe(b, BYTES("t"), &opts, on_event, NULL, NULL, &err) == NULL);
 	check_int(err.kind, ERR_NOTFOUND);
 	opts.group = NULL;

@@ -259,3 +259,53 @@ TEST(random_events_come_back)
 	free(copy);
 	copy = NULL;
 }
+
+static void
+keep_meta(bool on)
+{
+	if (!copy) {
+		event_json_init(&e);
+		copy = xmalloc(1);
+	}
+	e.keep_meta = on;
+}
+
+TEST(meta_is_read_when_it_is_to_be_kept)
+{
+	keep_meta(true);
+	good("{\"body\":\"\",\"meta\":{\"broker\":\"b\",\"partition\":3,\"qos\":2,\"retain\":true,"
+		"\"reply\":\"an\\u0073wers\",\"ttl\":1500,\"content_type\":\"a/b\","
+		"\"correlation_b64\":\"/wE=\",\"offset\":[{}],\"wire\":\"raw\"}}");
+	check(e.has_meta);
+	check_int(e.meta.partition, 3);
+	check_int(e.meta.qos, 2);
+	check(e.meta.retain);
+	check_bytes(e.meta.props.reply_to, BYTES("answers"));
+	check_int(e.meta.props.ttl_ms, 1500);
+	check_bytes(e.meta.props.content_type, BYTES("a/b"));
+	check_bytes(e.meta.props.correlation, BYTES("\xff\x01"));
+	/* Nothing is left from the line before. */
+	good("{\"body\":\"\",\"meta\":{\"retain\":false,\"wire\":\"raw\"}}");
+	check(e.has_meta && !e.meta.retain);
+	check_int(e.meta.qos, -1);
+	check_int(e.meta.partition, -1);
+	check_int(e.meta.props.ttl_ms, -1);
+	check_bytes(e.meta.props.reply_to, NOTHING);
+	good("{\"body\":\"\",\"meta\":{\"wire\":\"raw\"}}");
+	check(!e.has_meta);
+	good("{\"body\":\"\"}");
+	check(!e.has_meta);
+	bad("{\"body\":\"\",\"meta\":7}", "meta: not an object");
+	bad("{\"body\":\"\",\"meta\":{\"qos\":3}}", "meta: qos: not a whole number up to 2");
+	bad("{\"body\":\"\",\"meta\":{\"qos\":1.0}}", "meta: qos: not a whole number up to 2");
+	bad("{\"body\":\"\",\"meta\":{\"qos\":\"1\"}}", "meta: qos: not a number");
+	bad("{\"body\":\"\",\"meta\":{\"retain\":1}}", "meta: retain: neither true nor false");
+	bad("{\"body\":\"\",\"meta\":{\"reply\":null}}", "meta: reply: not a string");
+	bad("{\"body\":\"\",\"meta\":{\"ttl\":-1}}",
+		"meta: ttl: not a whole number up to 9223372036854");
+	bad("{\"body\":\"\",\"meta\":{\"ttl\":1,\"ttl\":1}}", "meta: ttl: given twice");
+	keep_meta(false);
+	good("{\"body\":\"\",\"meta\":7}");
+	good("{\"body\":\"\",\"meta\":{\"qos\":7}}");
+	check(!e.has_meta);
+}

@@ -318,6 +318,51 @@ TEST(json_base64_key_and_null)
 		"\"meta\":{\"broker\":\"kafka\",\"wire\":\"raw\",\"ts\":\"recv\"}}\n"));
 }
 
+TEST(properties_and_what_else_a_broker_has)
+{
+	struct event ev = event(BYTES("x"));
+
+	ev.qos = 1;
+	ev.retain = true;
+	ev.id = BYTES("1-2");
+	ev.props = (struct properties){ BYTES("a/b"), BYTES("an\nswers"), BYTES("c1"), 1500 };
+	check_bytes(json(&ev), BYTES(
+		"{\"v\":1,\"n\":1,\"topic\":\"orders\",\"ts\":\"2026-11-21T07:21:16.323000Z\","
+		"\"headers\":{},\"body\":\"x\",\"len\":1,\"meta\":{\"broker\":\"kafka\",\"id\":\"1-2\","
+		"\"qos\":1,\"retain\":true,\"reply\":\"an\\nswers\",\"ttl\":1500,"
+		"\"content_type\":\"a/b\",\"correlation\":\"c1\",\"wire\":\"raw\",\"ts\":\"recv\"}}\n"));
+	check_bytes(text(&ev), BYTES("#1 orders@1-2  qos=1 retain  type=a/b  reply=an\\nswers  "
+		"correlation=c1  ttl=1.5s  2026-11-21T07:21:16.323Z  1 B\n\nx\n\n"));
+	ev.id = BYTES("\xff");
+	ev.qos = -1;
+	ev.props = (struct properties){ .correlation = BYTES("\xff\x01"), .ttl_ms = -1 };
+	check_bytes(json(&ev), BYTES(
+		"{\"v\":1,\"n\":1,\"topic\":\"orders\",\"ts\":\"2026-11-21T07:21:16.323000Z\","
+		"\"headers\":{},\"body\":\"x\",\"len\":1,\"meta\":{\"broker\":\"kafka\",\"id_b64\":\"/w==\","
+		"\"retain\":true,\"correlation_b64\":\"/wE=\",\"wire\":\"raw\",\"ts\":\"recv\"}}\n"));
+	check_bytes(text(&ev), BYTES("#1 orders@\xff  retain  correlation=\\xff\\x01  "
+		"2026-11-21T07:21:16.323Z  1 B\n\nx\n\n"));
+}
+
+TEST(another_end_of_each_event)
+{
+	static const struct format *const formats[] = { &format_json, &format_body, &format_raw };
+	struct event ev = event(BYTES("x"));
+
+	for (size_t i = 0; i < 3; i++) {
+		struct formatter f = { .format = formats[i] };
+		struct bytes b = shown(&f, &ev);
+		size_t n = b.n - (i < 2);	/* without its own */
+
+		f.end = BYTES("\0;");
+		b = shown(&f, &ev);
+		check_int(b.n, n + 2);
+		check_bytes(bytes_of(b.p + n, 2), f.end);
+		f.end = BYTES("");
+		check_int(shown(&f, &ev).n, n);
+	}
+}
+
 TEST(json_escapes)
 {
 	struct event ev = event(BYTES("\"\\/\n\x1f\x7f\xe2\x80\xa8\xe2\x80\xa9\xc3\xa4<"));

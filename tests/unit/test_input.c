@@ -67,6 +67,8 @@ take(struct input *in)
 	loop_stop(r->loop);
 }
 
+static struct bytes delim;		/* p NULL: a newline */
+
 static void
 reader_open(struct reader *r, const char *path, enum input_mode mode)
 {
@@ -74,6 +76,7 @@ reader_open(struct reader *r, const char *path, enum input_mode mode)
 	r->loop = loop_new(&err);
 	r->in.ready = take;
 	r->in.arg = r;
+	r->in.delim = delim;
 	check_int(input_open(&r->in, r->loop, path, mode, &err), 0);
 }
 
@@ -142,6 +145,23 @@ TEST(lines)
 	check_input(BYTES("\n\n"), INPUT_LINES, BYTES("0:,0:,"), 1);
 	check_input(BYTES("a\0b\n\xff\n"), INPUT_LINES, BYTES("3:a\0b,1:\xff,"), 3);
 	check_input(BYTES(""), INPUT_LINES, BYTES(""), 1);
+}
+
+TEST(other_delimiters)
+{
+	delim = BYTES("\0");
+	check_input(BYTES("a\n\0\0b\0last"), INPUT_LINES, BYTES("2:a\n,0:,1:b,4:last,"), 1);
+	check_input(BYTES("a\0"), INPUT_LINES, BYTES("1:a,"), 1);
+	check_input(BYTES("a\0b\n"), INPUT_WHOLE, BYTES("4:a\0b\n,"), 1);
+	delim = BYTES("--");
+	for (size_t piece = 1; piece < 8; piece++) {
+		check_input(BYTES("a-b----c---d--"), INPUT_LINES, BYTES("3:a-b,0:,1:c,2:-d,"), piece);
+		check_input(BYTES("-"), INPUT_LINES, BYTES("1:-,"), piece);
+		check_input(BYTES("--"), INPUT_LINES, BYTES("0:,"), piece);
+		check_input(BYTES("---"), INPUT_LINES, BYTES("0:,1:-,"), piece);
+		check_input(BYTES("-\n-"), INPUT_LINES, BYTES("3:-\n-,"), piece);
+	}
+	delim = bytes_of(NULL, 0);
 }
 
 TEST(whole)

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where to connect, as whom, and how: --url, -b, the user and the password, TLS.
+ * cli/common.c uses it for every command.
+ */
+#ifndef MBUS_CLI_CONNECT_H
+#define MBUS_CLI_CONNECT_H
+
+#include "cli/cli.h"
+
+/* Checks what was given, and takes the URLs apart: broker, server, topic,
+ * url_user and url_password of the args are right then. Reads no file. */
+int connect_resolve(struct common_args *, struct error *);
+void connect_release(struct common_args *);
+
+/* Is TLS asked for? */
+bool connect_tls(const struct tls_options *);
+
+/* The first option given that only a broker has a use for; NULL: none. */
+const char *connect_given(const struct common_args *);
+
+/* Fills address, tls, username, password, reconnect, wire and connect_timeout_ms of
+ * opts. Reads the file of the password, and those of secret -X options, whose values
+ * in the args it replaces. */
+int connect_options(struct common_args *, const struct broker_ops *, struct broker_options *opts,
+	struct error *);
+
+/* The contents of a file with a secret, without the newline at its end; path "-": the
+ * first line of stdin, of which no byte more is read. what: the option, for errors. */
+int connect_secret(const char *what, const char *path, struct bytes *out, struct error *);
+
+#endif
