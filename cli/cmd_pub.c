@@ -310,6 +310,7 @@ pub_loop(struct pub *p, struct error *err)
 	p->opts.window_events = a->inflight;
 	p->opts.window_bytes = PUB_WINDOW_BYTES;
 	p->opts.ack = (enum publish_ack)a->ack;
+	p->opts.publishes = true;
 	p->opts.notify = &pub_notify;
 	p->opts.notify_arg = p;
 	p->broker = common_open(&a->common, p->loop, &p->opts, err);
@@ -417,8 +418,8 @@ static const struct opt pub_opts[] = {
 			"and nothing is sent)" },
 	{ "timeout", 'W', OPT_DUR(A, timeout_ms), .arg = "DUR", .def = "30s", .min = 1,
 		.help = "time for each event to be confirmed, and for --wait" },
-	{ "inflight", 0, OPT_NUM(A, inflight), .arg = "N", .def = "1024", .min = 1,
-		.max = 1000000, .help = "events under way at once" },
+	{ "inflight", 0, OPT_NUM(A, inflight), .arg = "N", .min = 1,
+		.max = 1000000, .help = "events under way at once (default 1024; kafka 65536)" },
 	{ NULL }
 };
 
