@@ -235,6 +235,8 @@ void kafka_log(const rd_kafka_t *, int level, const char *facility, const char *
 int pub_open(struct kafka_broker *, struct error *);
 void pub_close(struct kafka_broker *);
 int pub_event(struct kafka_broker *, const struct publication *, struct error *);
+/* The topic is there: it can be published to. */
+void out_ready(struct kafka_pub *, struct kafka_out *);
 void pub_delivered(rd_kafka_t *, const rd_kafka_message_t *, void *);
 
 /* kafka_txn.c */

@@ -53,11 +53,16 @@ kind_of(rd_kafka_resp_err_t code, const char *text)
 static struct bytes
 trim(const char *text)
 {
-	const char *end = strstr(text, " (after ");
-	const char *retry = strstr(text, ": retrying in ");
+	const char *where = strstr(text, "/bootstrap: "), *end;
+	const char *space = strchr(text, ' ');
 
-	if (retry && (!end || retry < end))
-		end = retry;
+	/* Only in its first word: "host:port/bootstrap:", "host:port/1:". */
+	if (where && where < space)
+		text = where + 12;
+	else if (space && space - text > 2 && space[-1] == ':' && memchr(text, '/',
+	    (size_t)(space - text)))
+		text = space + 1;
+	end = strstr(text, " (after ");
 	return bytes_of(text, end ? (size_t)(end - text) : strlen(text));
 }
 

@@ -126,13 +126,23 @@ pub_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 
 /* ---- topics ---- */
 
+void
+out_ready(struct kafka_pub *kp, struct kafka_out *t)
+{
+	t->made = OUT_READY;
+	t->rkt = rd_kafka_topic_new(kp->client.rk, t->name.p, NULL);
+	if (t->rkt)
+		return;
+	kafka_error(&t->why, rd_kafka_last_error(), NULL);
+	t->made = OUT_FAILED;
+}
+
 static struct kafka_out *
 out_find(struct kafka_broker *kb, struct bytes name, struct error *err)
 {
 	struct kafka_pub *kp = kb->pub;
 	struct kafka_out *t = kp->recent, **head;
 	uint32_t h = 2166136261u;
-	char *text;
 
 	if (t && bytes_eq(t->name, name))
 		return t;
@@ -147,17 +157,13 @@ out_find(struct kafka_broker *kb, struct bytes name, struct error *err)
 			"and '-'");
 		return NULL;
 	}
-	text = xmemdup0(name.p, name.n);
 	t = xcalloc(1, sizeof *t);
-	t->name = bytes_of(text, name.n);
-	t->rkt = rd_kafka_topic_new(kp->client.rk, text, NULL);
-	if (!t->rkt) {
-		kafka_error(err, rd_kafka_last_error(), NULL);
-		free(text);
-		free(t);
-		return NULL;
-	}
-	t->made = kb->b.opts.create ? OUT_MAKING : OUT_READY;
+	t->name = bytes_of(xmemdup0(name.p, name.n), name.n);
+	/* The library would ask for the topic, and a server may make it by that. */
+	if (kb->b.opts.create)
+		t->made = OUT_MAKING;
+	else
+		out_ready(kp, t);
 	t->next = *head;
 	*head = t;
 	kp->recent = t;
@@ -446,7 +452,8 @@ pub_close(struct kafka_broker *kb)
 	for (size_t i = 0; i < sizeof kp->topics / sizeof *kp->topics; i++)
 		for (struct kafka_out *t = kp->topics[i], *next; t; t = next) {
 			next = t->next;
-			rd_kafka_topic_destroy(t->rkt);
+			if (t->rkt)
+				rd_kafka_topic_destroy(t->rkt);
 			free((char *)t->name.p);
 			free(t);
 		}

@@ -14,7 +14,7 @@ enum { TXN_END_MS = 10000 };
 
 struct txn_ask {
 	struct kafka_ask ask;
-	bool end, commit;
+	bool end, commit, undone;	/* what could not be committed was aborted */
 	rd_kafka_error_t *error;
 };
 
@@ -56,6 +56,7 @@ txn_run(struct kafka_ask *a)
 	if (t->error && t->end && t->commit) {
 		rd_kafka_error_t *e = rd_kafka_abort_transaction(a->rk, ask_slice_ms(a, 2));
 
+		t->undone = !e;
 		if (e)
 			rd_kafka_error_destroy(e);
 	}
@@ -98,6 +99,8 @@ txn_ended(struct kafka_ask *a)
 		return;
 	}
 	kafka_error(&err, rd_kafka_error_code(t->error), rd_kafka_error_string(t->error));
+	if (t->commit && !t->undone)
+		err.kind = ERR_UNKNOWN;
 	broker_finished(&kb->b, &err);
 }
 
@@ -211,7 +214,7 @@ make_done(struct kafka_ask *a)
 		error_prefix(&m->out->why, "%s: cannot be made", m->name);
 		m->out->made = OUT_FAILED;
 	} else {
-		m->out->made = OUT_READY;
+		out_ready(kb->pub, m->out);
 		if (!m->code)
 			log_verbose("%s: made, with %d partition%s", m->name, m->partitions,
 				m->partitions == 1 ? "" : "s");
