@@ -214,6 +214,8 @@ struct subscribe_options {
 	struct position until;		/* POSITION_TIME: events before it only */
 	int qos;			/* with BROKER_QOS: the highest wanted; -1: its default */
 	bool no_retained;		/* with BROKER_RETAIN: no old events */
+	bool no_headers;		/* the handler does not look at them: where reading
+					 * them costs, they may be left out */
 	/* With BROKER_END, once: all was delivered that was there when the
 	 * subscription began, or that was before `until`. NULL: not asked for. */
 	void (*ended)(struct subscription *, void *arg);

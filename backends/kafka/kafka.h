@@ -33,8 +33,9 @@
 #include "core/broker.h"
 
 enum {
-	KAFKA_BATCH = 1000,		/* records taken or given at once */
-	KAFKA_BATCH_BYTES = 256 * 1024,
+	KAFKA_BATCH = 1000,		/* records taken at once */
+	KAFKA_GIVEN = 4096,		/* and given */
+	KAFKA_GIVEN_BYTES = 512 * 1024,
 	KAFKA_REFRESH_MS = 5000,	/* new partitions are looked for so often */
 	KAFKA_MISSING_MS = 500		/* and topics that are not there */
 };
@@ -108,7 +109,7 @@ struct kafka_sent {
 };
 
 struct kafka_batch {
-	rd_kafka_message_t msgs[KAFKA_BATCH];
+	rd_kafka_message_t msgs[KAFKA_GIVEN];
 	struct buf bytes;		/* payloads and keys; msgs have offsets until it goes */
 	size_t n;
 	struct kafka_out *topic;
@@ -130,7 +131,7 @@ struct kafka_pub {
 	struct kafka_out *recent;
 	struct kafka_batch *batch, *spare;
 	struct loop_task flush;
-	struct loop_timer late;
+	struct loop_timer late, held;
 	struct kafka_sent sent;		/* the ring's head */
 	struct kafka_sent *idle;	/* not in use */
 	struct kafka_sent **slabs;

@@ -13,6 +13,7 @@
 
 enum {
 	SLAB = 1024,
+	HELD_MS = 2,
 	LATE_MS = 1200		/* the library tells within a second of the time-out */
 };
 
@@ -238,8 +239,25 @@ pub_flush(struct kafka_broker *kb)
 	}
 }
 
+/* The turn is over. While events are under way more are gathered, until a report comes:
+ * the library sends at once what it is given, and many small requests cost all sides
+ * more than waiting for so short a time. */
 static void
 pub_flush_task(struct loop_task *t)
+{
+	struct kafka_broker *kb = t->arg;
+	struct kafka_pub *kp = kb->pub;
+
+	if (!kp->batch || !kp->batch->n)
+		return;
+	if (kb->b.flying_events <= kp->batch->n)
+		pub_flush(kb);
+	else if (!loop_timer_is_set(&kp->held))
+		loop_timer_set(kb->b.loop, &kp->held, HELD_MS);
+}
+
+static void
+pub_held(struct loop_timer *t)
 {
 	pub_flush(t->arg);
 }
@@ -265,8 +283,8 @@ pub_stage(struct kafka_broker *kb, struct kafka_out *t, int32_t partition, struc
 	struct kafka_batch *b = kp->batch;
 	rd_kafka_message_t *m;
 
-	if (b && b->n && (b->topic != t || b->partition != partition || b->n == KAFKA_BATCH ||
-	    buf_len(&b->bytes) + key.n + value.n > KAFKA_BATCH_BYTES))
+	if (b && b->n && (b->topic != t || b->partition != partition || b->n == KAFKA_GIVEN ||
+	    buf_len(&b->bytes) + key.n + value.n > KAFKA_GIVEN_BYTES))
 		pub_flush(kb);
 	if (!kp->batch)
 		batch_new(kp);
@@ -397,16 +415,18 @@ static void
 pub_poll(struct kafka_client *c)
 {
 	struct kafka_broker *kb = c->kb;
+	uint64_t told = kb->pub->confirmed;
 	int rounds = 0;
 
 	while (rounds < 64 && rd_kafka_poll(c->rk, 0) > 0)
 		rounds++;
+	if (kb->pub->confirmed != told)
+		pub_flush(kb);
 	if (rounds == 64)
 		client_again(c);
 	/* Nothing published so far: whether there is a server is not known by that. */
 	if (!c->up)
 		client_is_up(c);
-	(void)kb;
 }
 
 static void
@@ -425,6 +445,7 @@ pub_open(struct kafka_broker *kb, struct error *err)
 
 	kp->sent.next = kp->sent.prev = &kp->sent;
 	kp->flush = (struct loop_task){ .fn = pub_flush_task, .arg = kb };
+	kp->held = (struct loop_timer){ .fn = pub_held, .arg = kb };
 	kp->late = (struct loop_timer){ .fn = pub_late, .arg = kb };
 	kp->client.poll = pub_poll;
 	kp->client.failed = pub_failed;
@@ -449,6 +470,7 @@ pub_close(struct kafka_broker *kb)
 		return;
 	loop_task_cancel(&kp->flush);
 	loop_timer_clear(kb->b.loop, &kp->late);
+	loop_timer_clear(kb->b.loop, &kp->held);
 	for (size_t i = 0; i < sizeof kp->topics / sizeof *kp->topics; i++)
 		for (struct kafka_out *t = kp->topics[i], *next; t; t = next) {
 			next = t->next;

@@ -46,6 +46,12 @@ header_room(struct kafka_subs *su, size_t n)
 	return su->headers;
 }
 
+static bool
+maybe_envelope(const struct kafka_subs *su, struct bytes p)
+{
+	return su->client.kb->b.opts.wire != WIRE_RAW && p.n && *p.p == '{';
+}
+
 static void
 read_headers(struct kafka_subs *su, const rd_kafka_message_t *m, struct message *to)
 {
@@ -97,7 +103,7 @@ read_envelope(struct kafka_subs *su, struct kafka_sub *ks, struct event *ev)
 	struct bytes p = ev->payload;
 	struct message native = ev->msg;
 
-	if (wire == WIRE_RAW || !p.p || (wire == WIRE_AUTO && (!p.n || *p.p != '{' ||
+	if (wire == WIRE_RAW || !p.p || (wire == WIRE_AUTO && (!maybe_envelope(su, p) ||
 	    native.nheaders || !envelope_looks_like(p.p, p.n))))
 		return;
 	/* Decoded in place, and the library's bytes are not ours to change. */
@@ -140,7 +146,9 @@ read_record(struct kafka_subs *su, const rd_kafka_message_t *m)
 	ev.partition = m->partition;
 	ev.offset = m->offset;
 	read_time(m, &ev);
-	read_headers(su, m, &ev.msg);
+	/* The library takes memory for it even when there are none. */
+	if (!ks->s->opts.no_headers || maybe_envelope(su, ev.payload))
+		read_headers(su, m, &ev.msg);
 	read_envelope(su, ks, &ev);
 	part->next = m->offset + 1;
 	if (su->group.name) {
