@@ -29,10 +29,11 @@ VERSION = 0.1.0
 
 # One word a backend; its sources are the lines below.
 BUILTIN = http mdns file
-MODULES = mqtt null tls
+MODULES = kafka mqtt null tls
 WITHOUT =
 
 SRC_http = $(wildcard backends/http/*.c)
+SRC_kafka = $(wildcard backends/kafka/*.c)
 SRC_mqtt = $(wildcard backends/mqtt/mqtt*.c)
 SRC_null = backends/null.c
 SRC_tls = $(wildcard backends/tls/*.c)
@@ -40,11 +41,13 @@ SRC_mdns = $(wildcard backends/registry/mdns*.c backends/proto/micro_*.c)
 SRC_file = $(wildcard backends/registry/file*.c)
 
 # Libraries: LIBS_x goes to the link of whatever backend x is part of.
+LIBS_kafka = -lrdkafka
 LIBS_mdns = -lz
 LIBS_tls = -lssl -lcrypto
 
 # Debian packages, for `make deps`: what every build needs, then by backend.
 DEPS = gcc libc6-dev
+DEPS_kafka = librdkafka-dev
 DEPS_mdns = zlib1g-dev
 DEPS_tls = libssl-dev
 

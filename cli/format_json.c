@@ -178,6 +178,7 @@ add_meta(struct formatter *f, struct buf *out, const struct event *ev)
 		[EVENT_TIME_RECV] = "recv",
 		[EVENT_TIME_CREATE] = "create",
 		[EVENT_TIME_APPEND] = "append",
+		[EVENT_TIME_NONE] = "none",
 	};
 
 	ADD(out, ",\"meta\":{\"broker\":\"");

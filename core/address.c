@@ -14,7 +14,7 @@
 #include "core/text.h"
 
 enum {
-	HOST_MAX = 255,
+	HOST_MAX = 253,
 	SOCKET_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1,
 	QUOTE_MAX = 200
 };
@@ -109,15 +109,13 @@ wrong(struct error *err, struct bytes one, const char *fmt, ...)
 	return -1;
 }
 
+/* A name as DNS has them, or as people call their machines. */
 static bool
 host_is_fine(struct bytes host)
 {
-	for (size_t i = 0; i < host.n; i++) {
-		unsigned char c = (unsigned char)host.p[i];
-
-		if (c <= ' ' || c == 0x7f || strchr("/?#@[]\\%,:\"'<>", c))
+	for (size_t i = 0; i < host.n; i++)
+		if (!is_alpha(host.p[i]) && !is_digit(host.p[i]) && !strchr("-._", host.p[i]))
 			return false;
-	}
 	return host.n <= HOST_MAX;
 }
 
@@ -167,7 +165,7 @@ parse_host(struct bytes one, struct bytes text, struct address *a, struct error 
 		if (text.n && find_any(skip(text, 1), ":") < text.n - 1)
 			return wrong(err, one, "an IPv6 address stands in brackets, as [::1]:PORT");
 		if (!host_is_fine(a->host))
-			return wrong(err, one, "that is no name of a host");
+			return wrong(err, one, "not the name of a host");
 	}
 	return text.n ? parse_port(one, skip(text, 1), a, err) : 0;
 }

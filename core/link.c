@@ -26,12 +26,6 @@ enum {
 
 static void attempt_next(struct link *);
 
-static bool
-link_has_stream(const struct link *l)
-{
-	return l->state == LINK_OPEN || l->state == LINK_READY || l->state == LINK_FAILING;
-}
-
 static void
 link_drop(struct link *l)
 {
@@ -44,14 +38,6 @@ link_drop(struct link *l)
 }
 
 /* ---- trying again ---- */
-
-static bool
-may_retry(const struct link *l, enum error_kind kind)
-{
-	int most = l->opts.broker->reconnect;
-
-	return l->had && !link_is_final(kind) && (most < 0 || l->tries < (unsigned)most);
-}
 
 /* 100 ms, doubled each time up to 5 s, and up to a fifth more or less, so that all
  * clients of a server that was restarted do not come back at once. */
@@ -68,11 +54,20 @@ link_wait(struct link *l)
 	log_verbose("%s: connecting again in %u.%u s", link_name(l), ms / 1000, ms / 100 % 10);
 }
 
-/* Said once until the next is ready. */
-static void
-link_retry(struct link *l, const struct error *err)
+/* err: why there is no connection. false: this is the end. */
+static bool
+link_retry(struct link *l, struct error *err)
 {
-	if (l->lost_ns) {
+	int most = l->opts.broker->reconnect;
+
+	if (!l->had || link_is_final(err->kind) || (most >= 0 && l->tries >= (unsigned)most)) {
+		if (l->tries)
+			error_prefix(err, "not connected again in %u %s", l->tries,
+				l->tries == 1 ? "try" : "tries");
+		l->state = LINK_IDLE;
+		return false;
+	}
+	if (l->lost_ns) {		/* that was said */
 		log_verbose("%s", err->text);
 	} else {
 		l->lost_ns = loop_clock_ns();
@@ -80,6 +75,7 @@ link_retry(struct link *l, const struct error *err)
 			target_without_name(l->target, err->text));
 	}
 	link_wait(l);
+	return true;
 }
 
 /* No target would have us. */
@@ -89,58 +85,53 @@ attempt_over(struct link *l)
 	struct error err = l->why;
 
 	link_drop(l);
-	if (may_retry(l, err.kind)) {
-		link_retry(l, &err);
-		return;
+	if (!link_retry(l, &err))
+		l->ops->on_lost(l, &err, false);
+}
+
+/* The connection was ready. */
+static bool
+link_lost_ready(struct link *l, struct error *err)
+{
+	uint64_t lived_ns = loop_clock_ns() - l->ready_ns;
+
+	/* A server that greets and goes, over and over, is not asked ten times a
+	 * second. */
+	l->short_lives = lived_ns < STABLE_MS * 1000000ull ? l->short_lives + 1 : 0;
+	l->step = l->short_lives ? l->short_lives - 1 : 0;
+	return link_retry(l, err);
+}
+
+/* It was not: that is one failure of the attempt. */
+static bool
+link_lost_greeting(struct link *l, struct error *err)
+{
+	attempt_note(l, err);
+	if (link_is_final(err->kind) || !attempt_has_more(l)) {
+		*err = l->why;
+		return link_retry(l, err);
 	}
-	l->state = LINK_IDLE;
-	if (l->tries)
-		error_prefix(&err, "not connected again in %u %s", l->tries,
-			l->tries == 1 ? "try" : "tries");
-	l->ops->on_lost(l, &err, false);
+	log_verbose("%s", err->text);
+	l->state = LINK_NEXT;
+	loop_defer(l->loop, &l->task);
+	return true;
 }
 
 /* A connection that on_open was told of has gone. */
 static void
 link_lost(struct link *l, const struct error *given)
 {
-	bool was_ready = l->ready, again;
 	struct error err = *given;
-	uint64_t now = loop_clock_ns();
+	bool ready = l->ready, again;
 
 	link_drop(l);
 	l->ready = false;
-	if (was_ready) {
-		/* A server that greets and goes, over and over, is not asked ten
-		 * times a second. */
-		l->short_lives = now - l->ready_ns < STABLE_MS * 1000000ull ?
-			l->short_lives + 1 : 0;
-		l->step = l->short_lives ? l->short_lives - 1 : 0;
-		again = may_retry(l, err.kind);
-		if (again)
-			link_retry(l, &err);
-	} else {
-		attempt_note(l, &err);
-		again = !link_is_final(err.kind) && attempt_has_more(l);
-		if (again) {
-			log_verbose("%s", err.text);
-			l->state = LINK_NEXT;
-			loop_defer(l->loop, &l->task);
-		} else {
-			err = l->why;
-			again = may_retry(l, err.kind);
-			if (again)
-				link_retry(l, &err);
-		}
-	}
-	if (!again)
-		l->state = LINK_IDLE;
+	again = ready ? link_lost_ready(l, &err) : link_lost_greeting(l, &err);
 	l->ops->on_lost(l, &err, again);
 }
 
 /* ---- the stream ---- */
 
-/* Since on_open: all there is until the greeting is answered. */
 static void
 link_opened(struct stream *s)
 {
@@ -376,7 +367,7 @@ link_start(struct link *l)
 void
 link_close(struct link *l)
 {
-	if (l->stream && link_has_stream(l)) {
+	if (l->stream) {
 		stream_flush(l->stream);
 		stream_shutdown(l->stream);
 		stream_flush(l->stream);

@@ -362,6 +362,17 @@ stream_make(struct loop *loop, int fd, const struct stream_ops *ops,
 	return s;
 }
 
+/* Closing with unread input resets the connection, and then the peer may not see what
+ * we said last. */
+static void
+stream_discard(int fd)
+{
+	char waste[16 * 1024];
+
+	for (int i = 0; i < 64 && recv(fd, waste, sizeof waste, MSG_DONTWAIT) > 0; i++)
+		;
+}
+
 void
 stream_close(struct stream *s)
 {
@@ -375,6 +386,8 @@ stream_close(struct stream *s)
 	loop_timer_clear(s->loop, &s->again);
 	loop_task_cancel(&s->flush);
 	loop_task_cancel(&s->resume);
+	if (s->shut_done && !s->eof && !s->broken)
+		stream_discard(s->watch.fd);
 	s->transport->close(s);
 	loop_defer(s->loop, &s->free);
 }

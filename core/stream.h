@@ -12,7 +12,8 @@
  *
  * LIFE. stream_connect() or an accepting listener makes one; stream_close()
  * ends it from the user's side: no callback is made after it, its descriptor is
- * closed at once (what was flushed is sent by the kernel, the rest is dropped)
+ * closed at once (what was flushed is sent by the kernel, the rest is dropped; after
+ * stream_shutdown() unread input is thrown away first, so that it arrives)
  * and its memory is freed by the loop at the end of the turn. on_closed tells
  * that it ended from the other side; the user calls stream_close() then, too.
  * Callbacks are made by the loop only, never from within a call of the user's.
@@ -73,7 +74,8 @@ struct stream *stream_connect(struct loop *, const char *address, const struct s
 	const struct stream_limits *, void *arg, struct error *);
 /* The same for addresses of the user's own, in which the host may be a name: it is
  * looked up meanwhile (localhost by nobody: it is 127.0.0.1, then ::1), and its
- * addresses are tried in turn. limits' time is for all of it. (What others tell is no reason to look up names.) */
+ * addresses are tried in turn. limits' time is for all of it. (What others tell is no
+ * reason to look up names.) */
 struct stream *stream_dial(struct loop *, const char *address, const struct stream_ops *,
 	const struct stream_limits *, void *arg, struct error *);
 void stream_close(struct stream *);

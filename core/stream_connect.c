@@ -121,8 +121,8 @@ stream_dial_end(struct stream *s)
 
 	if (!d)
 		return;
+	loop_fd_del(s->loop, &d->watch);	/* while its descriptor is still ours */
 	resolve_cancel(d->resolve);
-	loop_fd_del(s->loop, &d->watch);
 	loop_timer_clear(s->loop, &d->next);
 	free(d);
 	s->dial = NULL;

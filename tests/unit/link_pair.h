@@ -21,6 +21,7 @@ struct server {
 	struct tls *tls;		/* NULL: plain */
 	int accepted;
 	bool silent;			/* reads, and says nothing */
+	struct error error;		/* of the last that ended; kind NONE: by itself */
 	struct buf got;
 	char address[128];
 };
@@ -61,7 +62,7 @@ server_closed(struct stream *s, const struct error *err)
 {
 	struct server *v = stream_arg(s);
 
-	(void)err;
+	v->error = err ? *err : (struct error)ERROR_INIT;
 	if (v->s == s)
 		v->s = NULL;
 	stream_close(s);
@@ -248,7 +249,7 @@ toy_start(struct toy *t, const char *address)
 }
 
 /* A server, and a link to it that is ready. */
-static bool
+static inline bool
 toy_open(struct toy *t, int reconnect)
 {
 	toy_init(t);

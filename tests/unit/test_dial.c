@@ -139,8 +139,8 @@ own_hosts(const char *text)
 	char path[] = "/tmp/mbus-test-hosts-XXXXXX";
 	int fd = mkstemp(path);
 	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
-		unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-		mount(path, "/etc/hosts", NULL, MS_BIND, NULL) == 0;
+		unshare(CLONE_NEWNS) == 0 && mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) == 0 &&
+		mount(path, "/etc/hosts", "", MS_BIND, NULL) == 0;
 
 	if (fd >= 0)
 		close(fd);

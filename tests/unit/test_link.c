@@ -295,6 +295,28 @@ TEST(closed_politely)
 	toy_close(&t);
 }
 
+/* Also when there is something that we have not read: the kernel would reset the
+ * connection then, and the server might not see our last words. */
+TEST(closed_politely_with_unread_input)
+{
+	static char text[50000];
+	struct toy t;
+
+	need(toy_open(&t, -1));
+	link_pause(t.client.link, true);
+	buf_add(link_out(t.client.link), text, sizeof text);
+	link_kick(t.client.link);
+	run_for(t.loop, 50);
+	buf_clear(&t.server.got);
+	buf_add_str(link_out(t.client.link), "goodbye");
+	link_close(t.client.link);
+	run_for(t.loop, 30);
+	check_bytes(buf_bytes(&t.server.got), BYTES("goodbye"));
+	check(t.server.s == NULL);
+	check_int(t.server.error.kind, ERR_NONE);
+	toy_close(&t);
+}
+
 TEST(failed_by_the_user)
 {
 	static const struct {

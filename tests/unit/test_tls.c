@@ -2,13 +2,13 @@
 /* TLS under core/stream: the module of this build, over loopback TCP. What the
  * certificates say is the business of tests/bats/tls.bats. */
 #include <arpa/inet.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/stream.h"
 #include "core/tls.h"
+#include "tests/unit/modules.h"
 #include "tests/unit/test.h"
 
 struct side {
@@ -114,20 +114,6 @@ accepted(struct listener *l, struct stream *s, void *arg)
 		check_int(stream_start_tls(s, x->tls, NULL, &err), 0);
 	if (x->begin_paused)
 		stream_pause(s, true);
-}
-
-/* Modules lie beside the binaries of this build; tests in a folder of their own. */
-static void
-find_modules(void)
-{
-	char path[4096], dir[4200];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-
-	path[n > 0 ? n : 0] = '\0';
-	*strrchr(path, '/') = '\0';
-	snprintf(dir, sizeof dir, "%s/../modules", path);
-	setenv("MBUS_MODULES", dir, 1);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 struct pair {
