@@ -5,6 +5,7 @@
 # file, at the default port of both sides.
 #
 #	setup_file() { kafka_up; }	or kafka_up $KAFKA_OLD, for what the newest cannot
+#	teardown_file() { kafka_down; }
 #	setup() { kafka_setup; }
 #
 # Besides the plain listener at 9092: SASL at 9093; one at 9192 whose clients are told
@@ -21,11 +22,12 @@ kafka_up() {
 # kafka_begin: with the data that are there.
 kafka_begin() {
 	kafka_files "$KAFKA_DIR" "$KAFKA_VERSION" plain:9092 sasl:9093 plain:9192:9193 || return
-	"${kafka_command[@]}" < /dev/null > "$KAFKA_DIR/out" 2>&1 3>&- 8>&- &
+	"$ROOT/tests/servers/alone" "${kafka_command[@]}" < /dev/null > "$KAFKA_DIR/out" 2>&1 &
 	echo $! > "$KAFKA_DIR/pid"
 	wait_for -t 40 kafka_serves 9092 || fail "$(tail -n 20 "$KAFKA_DIR/out" "$KAFKA_DIR/kafka.log")"
 }
 kafka_signal() { kill -s "$1" "$(cat "$KAFKA_DIR/pid")"; }
+kafka_down() { end_pid "$(cat "$KAFKA_DIR/pid")"; }
 # kafka_kill: and it is away.
 kafka_kill() {
 	kafka_signal KILL

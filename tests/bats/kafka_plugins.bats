@@ -9,6 +9,7 @@ load ../lib
 load kafka
 
 setup_file() { kafka_up "$(. "$MBUS_TEST_ROOT/tests/servers/kafka.bash"; echo $KAFKA_OLD)"; }
+teardown_file() { kafka_down; }
 setup() { kafka_setup; }
 
 @test "mbus pub reaches v1" { to_line v1; }

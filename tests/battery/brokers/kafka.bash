@@ -33,7 +33,7 @@ serve() {
 	tls | mtls) as=$kind KAFKA_TLS=$BATS_FILE_TMPDIR/${4-srv} ;;
 	esac
 	kafka_files "$dir" $KAFKA_NEW plain:$PLAIN "$as:$port" "$as:${BEHIND#*:}:$BAD" || return
-	start "$name" "${kafka_command[@]}"
+	start "$name" "$ROOT/tests/servers/alone" "${kafka_command[@]}"
 	wait_for -t 40 kafka_serves $PLAIN || fail "$(tail -n 20 "$dir/kafka.log")" || return
 	if shared "$kind"; then echo "${PID[$name]}" > "$dir.pid"; fi
 	[ "$kind" != users ] || may
@@ -57,4 +57,12 @@ teardown() {
 		fi
 	done
 	lib_teardown
+}
+
+teardown_file() {
+	local f
+
+	for f in "$BATS_FILE_TMPDIR"/*.d.pid; do
+		[ ! -e "$f" ] || end_pid "$(cat "$f")"
+	done
 }
