@@ -86,13 +86,13 @@ to_line() {
 	gm_sub sub "$1" "$t" "${@:2}"
 	printf '%s\n' 'plain' 'tab	"quote" <é>' '' | mbus pub -l -H id:7 -H Aa=1 "$t"
 	printf 'not\0text\377' | mbus pub -s -H id:8 -H 'Ü é:x' -k 'a key' "$t"
-	mbus pub -z gzip -H only:header "$t" packed
+	mbus pub -z gzip -H only:header "$t" "$(printf 'packed %.0s' {1..100})"
 	wait_for heard_n sub 5
 	is "$(heard sub)" '{"topic":"'"$t"'","header":{"Aa":"1","id":"7"},"body":"plain"}
 {"topic":"'"$t"'","header":{"Aa":"1","id":"7"},"body":"tab\t\"quote\" <é>"}
 {"topic":"'"$t"'","header":{"Aa":"1","id":"7"},"body":""}
 {"topic":"'"$t"'","header":{"id":"8","Ü é":"x"},"body_b64":"bm90AHRleHT/"}
-{"topic":"'"$t"'","header":{"only":"header"},"body":"packed"}'
+{"topic":"'"$t"'","header":{"only":"header"},"body":"'"$(printf 'packed %.0s' {1..100})"'"}'
 	stop sub
 }
 

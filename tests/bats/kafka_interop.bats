@@ -33,7 +33,7 @@ mixed() {
 	is "$stderr" ''
 	is "${#lines[@]}" 13
 	has "${lines[0]}" "\"topic\":\"$t\"" '"key":"key"' '"body":"one"' '"partition":0' '"offset":0' \
-		'"headers":{"a":["1","2"],"b":"x=y","none":null,"empty":""}' '"broker":"kafka"' '"wire":"raw"'
+		'"headers":[["a","1"],["b","x=y"],["a","2"],["none",null],["empty",""]]' '"broker":"kafka"' '"wire":"raw"'
 	has "${lines[1]}" '"key":"gone"' '"body":null,"len":-1' '"headers":{"why":"old"}' '"offset":1'
 	has "${lines[2]}" '"key":"gone too"' '"body":null,"len":-1'
 	has "${lines[3]}" '"key":"k1"' '"body":"v1"'
