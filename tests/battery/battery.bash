@@ -20,15 +20,19 @@
 #	serve NAME PORT KIND [CERTIFICATE]	starts the server as NAME and waits
 #				until it serves; once more after it has ended: with what it kept
 #
+# A test that has several members of a group says PARTS=N before that, for brokers that
+# have to know.
+#
 # The kinds of a server: plain (as it comes); lenient (does not cut or drop who is
 # slow); durable (what it has confirmed it has after SIGKILL); users (mbus, secret
 # may all; reader, reader may subscribe only; writer, writer may publish only; nobody
 # else comes in); tls CERTIFICATE; mtls CERTIFICATE (and wants one of `ca`).
 #
-# Tags: server (has one), deliver (events arrive at all), big (16 MiB), raw, group,
-# ack (an event that was not written comes again), handover (of a group's, when a
-# member leaves), keep (events wait for their
-# subscriber), password, acl, tls, sni (a name of our own), unix, reconnect.
+# Tags: server (has one), cut (a lost connection ends pub), deliver (events arrive at
+# all), big (16 MiB), raw, group, one-part (a group does not divide a topic into parts,
+# so that there is one order), ack (an event that was not written comes again), handover
+# (of a group's, when a member leaves), keep (events wait for their subscriber),
+# password, acl, tls, sni (a name of our own), unix, reconnect.
 
 load ../lib
 

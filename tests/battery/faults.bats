@@ -12,7 +12,7 @@ many() { seq 300000 > pub.in; }
 
 # ---- the publisher's connection ----
 
-# bats test_tags=server
+# bats test_tags=server,cut
 @test "pub is cut in the middle: status 3, nothing confirmed is lost, nothing comes twice" {
 	local how
 
@@ -37,7 +37,7 @@ many() { seq 300000 > pub.in; }
 	done
 }
 
-# bats test_tags=server
+# bats test_tags=server,cut
 @test "pub is cut at every place of the stream, in both directions" {
 	local n way t bad=
 
@@ -234,7 +234,7 @@ heard() { pub "$1" "$2" && sleep 0.05 && grep -qx "$2" sub.out; }
 	none_lost sub.out
 }
 
-# bats test_tags=server
+# bats test_tags=server,cut
 @test "the server is killed under load: pub says what is unknown, status 3" {
 	t=$(topic)
 	many
