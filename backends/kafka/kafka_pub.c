@@ -112,7 +112,7 @@ pub_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 	}
 	kafka_error(&err, m->err, NULL);
 	if (err.kind == ERR_TIMEOUT) {
-		enum error_kind kind = fate == FATE_UNKNOWN ? ERR_UNKNOWN : ERR_CONNECT;
+		enum error_kind kind = fate == FATE_UNKNOWN ? ERR_UNKNOWN : ERR_REFUSED;
 
 		error_set(&err, kind, fate == FATE_UNKNOWN ? "no answer within %g s" :
 			"not sent within %g s", kb->b.opts.timeout_ms / 1000.0);
