@@ -44,6 +44,7 @@ LIST=$ROOT/tests/battery
 
 TOPICS=(t t.a.b t/a/b 'with blanks' 'ünï·cødé' "$(printf 'long%.0s' {1..40})")
 OPTIONS=()
+PARTS=1
 KEEPER=()
 CARRIES=''
 CARRIES_RAW=''
