@@ -224,9 +224,12 @@ json_add(struct formatter *f, struct buf *out, const struct event *ev, uint64_t 
 	buf_add_u64(out, n);
 	buf_add_ch(out, ',');
 	add_field(out, "topic", ev->topic);
-	ADD(out, ",\"ts\":\"");
-	format_add_time(&f->stamp, out, ev->time_us, 6);
-	ADD(out, "\",\"headers\":");
+	if (ev->time_kind != EVENT_TIME_NONE) {
+		ADD(out, ",\"ts\":\"");
+		format_add_time(&f->stamp, out, ev->time_us, 6);
+		buf_add_ch(out, '"');
+	}
+	ADD(out, ",\"headers\":");
 	if (m->nheaders)
 		add_headers(out, m);
 	else
