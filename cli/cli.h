@@ -55,7 +55,8 @@ struct common_args {
 	uint64_t register_ttl_ms, register_interval_ms;
 	uint64_t connect_timeout_ms;
 	const char *url, *username, *password_file;
-	const char *reconnect;		/* "N", "no", "always"; NULL: not given */
+	const char *reconnect;		/* "N", "no", "always"; NULL: not given ... */
+	int reconnect_n;		/* ... and in numbers, as in struct broker_options */
 	int wire;			/* enum wire */
 	struct tls_options tls;
 	struct opt_list xopts;		/* "name=value", as given */
@@ -68,12 +69,14 @@ struct common_args {
 	bool xlist, xdump;		/* -X list, -X dump: main answers them */
 	/* Before the command line was read: what it changed is told by these. */
 	const char *env_broker, *env_address;
-	/* Made of url, address and username by connect_resolve() (cli/connect.h). */
+	/* Made of url and address by common_url(). */
 	const char *server;		/* without userinfo */
 	const char *topic;		/* of a URL's path, where the broker has topics there */
 	const char *url_user;
 	struct bytes url_password;
-	int reconnect_n;		/* of reconnect, as in struct broker_options */
+	/* Made by common_prepare(). */
+	const struct broker_ops *ops;
+	struct bytes password;		/* p NULL: none */
 };
 
 extern const struct opt common_opts[];
@@ -88,12 +91,20 @@ extern const struct opt top_opts[];
 
 /* Defaults, then the environment; -1: a variable's value is bad. */
 int common_defaults(struct common_args *, struct error *);
-/* Splits the -X options at '=', finds broker, address and user in a URL, sets the
- * global log_level. main calls it; broker_new() and registry_new() check the names. */
+/* Splits the -X options at '=', sets the global log_level. main calls it;
+ * broker_new() and registry_new() check the names. */
 int common_resolve(struct common_args *, struct error *);
 /* Frees what common_resolve() and opt_parse() allocated. */
 void common_release(struct common_args *);
 
+/* Takes the URLs of --url and --address apart: broker, server, topic, url_user and
+ * url_password are right then. For a command that wants the topic; common_prepare()
+ * does it, too. Reads no file. */
+int common_url(struct common_args *, struct error *);
+/* Finds the broker's module and reads the files of passwords: what may wait (a FIFO, a
+ * terminal), and so is best called before signals are the loop's. common_open() does
+ * it if nobody has. */
+int common_prepare(struct common_args *, struct error *);
 /* The broker the user chose, with the registry it needs. opts: the caller has
  * filled timeout_ms, window_*, notify, notify_arg, ack, and reconnect with what
  * holds when the user says nothing; the rest is filled here.

@@ -397,7 +397,11 @@ pub_run(void *args, int noperands, char **operands, struct error *err)
 
 	memset(&p, 0, offsetof(struct pub, source));
 	p.args = args;
+	if (common_url(&p.args->common, err) < 0)
+		return -1;
 	r = pub_source_init(&p.source, p.args, noperands, operands, err);
+	if (r == 0)
+		r = common_prepare(&p.args->common, err);
 	if (r == 0)
 		r = pub_start_run(&p, err);
 	pub_source_release(&p.source);

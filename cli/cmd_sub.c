@@ -224,25 +224,19 @@ sub_banner(struct sub *s)
 	buf_release(&names);
 }
 
-static void
-sub_wait_idle(struct sub *s)
-{
-	loop_timer_set_at(s->loop, &s->quiet, s->counted_ns + s->args->idle_ms * 1000000);
-}
-
 /* While the reader of the output holds us up, what has come is not known. */
 static void
 sub_quiet(struct loop_timer *t)
 {
 	struct sub *s = t->arg;
-	uint64_t now = loop_clock_ns();
+	uint64_t idle_ns = s->args->idle_ms * 1000000, now = loop_clock_ns();
 
 	if (s->paused || output_pending(&s->out) || s->counted != s->printed)
 		s->counted_ns = now;
-	if (now - s->counted_ns >= s->args->idle_ms * 1000000)
+	if (now - s->counted_ns >= idle_ns)
 		sub_end(s, ERR_NONE);
 	else
-		sub_wait_idle(s);
+		loop_timer_set_at(s->loop, t, s->counted_ns + idle_ns);
 }
 
 /* Every subscription is live: say so to whoever waits for it. */
@@ -254,7 +248,7 @@ sub_ready(struct sub *s)
 	s->ready_pid = ready_tell(s->args->ready_fd, s->args->ready);
 	s->counted_ns = loop_clock_ns();
 	if (s->args->idle_ms)
-		sub_wait_idle(s);
+		sub_quiet(&s->quiet);
 	if (s->args->check)
 		sub_end(s, ERR_NONE);
 }
@@ -491,37 +485,54 @@ sub_topics(struct sub_args *a, int noperands, char **operands, struct error *err
 }
 
 static int
+sub_start_run(struct sub *s, struct error *err)
+{
+	enum error_kind kind;
+	int r;
+
+	s->loop = loop_new(err);
+	if (!s->loop)
+		return -1;
+	s->settle = (struct loop_task){ .fn = sub_settle, .arg = s };
+	s->idle = (struct loop_idle){ .fn = sub_idle, .arg = s };
+	s->deadline = (struct loop_timer){ .fn = sub_deadline, .arg = s };
+	s->drain = (struct loop_timer){ .fn = sub_drained, .arg = s };
+	s->quiet = (struct loop_timer){ .fn = sub_quiet, .arg = s };
+	loop_idle_add(s->loop, &s->idle);
+	r = sub_loop(s, err);
+	kind = s->kind;		/* what happens while it closes does not count */
+	sub_close(s);
+	s->kind = kind;
+	return r;
+}
+
+static int
 sub_run(void *args, int noperands, char **operands, struct error *err)
 {
 	struct sub_args *a = args;
 	struct sub s = { .args = a };
-	enum error_kind kind;
 	int r;
 
-	if (sub_topics(a, noperands, operands, err) < 0 || sub_how(&s, err) < 0 ||
-	    sub_format(&s, err) < 0)
-		return -1;
+	r = common_url(&a->common, err);
+	if (r == 0)
+		r = sub_topics(a, noperands, operands, err);
+	if (r == 0)
+		r = sub_how(&s, err);
+	if (r == 0)
+		r = sub_format(&s, err);
+	if (r == 0)
+		r = common_prepare(&a->common, err);
 	s.ntopics = a->topics.n;
-	s.loop = loop_new(err);
-	if (!s.loop)
-		return -1;
-	s.settle = (struct loop_task){ .fn = sub_settle, .arg = &s };
-	s.idle = (struct loop_idle){ .fn = sub_idle, .arg = &s };
-	s.deadline = (struct loop_timer){ .fn = sub_deadline, .arg = &s };
-	s.drain = (struct loop_timer){ .fn = sub_drained, .arg = &s };
-	s.quiet = (struct loop_timer){ .fn = sub_quiet, .arg = &s };
-	loop_idle_add(s.loop, &s.idle);
-	r = sub_loop(&s, err);
-	kind = s.kind;
-	sub_close(&s);
+	if (r == 0)
+		r = sub_start_run(&s, err);
 	if (a->delim)
 		free((char *)s.format.end.p);
 	if (r < 0)
 		return -1;
 	/* Interrupted with a task unfinished, the shell is to see a signal. */
-	if (s.interrupt.signo && (sub_is_short(&s) || (a->count && s.cut)) && !kind)
+	if (s.interrupt.signo && (sub_is_short(&s) || (a->count && s.cut)) && !s.kind)
 		interrupt_die(s.interrupt.signo);
-	return error_exit_status(kind);
+	return error_exit_status(s.kind);
 }
 
 #define A struct sub_args

@@ -22,6 +22,7 @@ const struct opt common_opts[] = {
 		.help = "address of the broker, or several with commas between; over http the "
 			"one sub listens on" },
 	{ "url", 0, OPT_STR(C, url), .arg = "URL", .aliases = "u", .flags = OPT_URL,
+		.complete = "url",
 		.help = "broker, address and user in one: mqtts://USER@HOST/TOPIC, "
 			"redis://HOST/0" },
 	{ "username", 0, OPT_STR(C, username), .arg = "USER", .help = "who we are" },
@@ -120,7 +121,7 @@ common_resolve(struct common_args *c, struct error *err)
 		c->xpairs[c->nxpairs].name = xmemdup0(x, (size_t)(eq - x));
 		c->xpairs[c->nxpairs++].value = eq + 1;
 	}
-	return connect_resolve(c, err);
+	return connect_check(c, err);
 }
 
 void
@@ -176,19 +177,35 @@ common_registry(const struct common_args *c, struct loop *loop, struct error *er
 	return open_registry(c, loop, err);
 }
 
+int
+common_url(struct common_args *c, struct error *err)
+{
+	return connect_urls(c, err);
+}
+
+int
+common_prepare(struct common_args *c, struct error *err)
+{
+	if (c->ops)
+		return 0;
+	if (common_url(c, err) < 0)
+		return -1;
+	c->ops = broker_find(c->broker, err);
+	return c->ops ? connect_secrets(c, err) : -1;
+}
+
 struct broker *
 common_open(struct common_args *c, struct loop *loop, struct broker_options *opts,
 	struct error *err)
 {
-	const struct broker_ops *ops = broker_find(c->broker, err);
 	struct broker *b;
 
-	if (!ops || connect_options(c, ops, opts, err) < 0)
+	if (common_prepare(c, err) < 0 || connect_options(c, opts, err) < 0)
 		return NULL;
 	opts->xopts = c->xpairs;
 	opts->nxopts = c->nxpairs;
 	opts->registry = NULL;
-	if (ops->caps & BROKER_REGISTRY) {
+	if (c->ops->caps & BROKER_REGISTRY) {
 		opts->registry = open_registry(c, loop, err);
 		if (!opts->registry)
 			return NULL;

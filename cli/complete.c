@@ -108,6 +108,21 @@ xopt_candidates(struct context *c)
 }
 
 static void
+url_candidates(struct context *c)
+{
+	char text[40];
+
+	for (const struct backend *row = broker_table; row->name; row++)
+		for (const char *s = row->schemes; s && *s;) {
+			size_t n = strcspn(s, " ");
+
+			snprintf(text, sizeof text, "%.*s://", (int)n, s);
+			candidate(c, bytes_str(text), row->summary);
+			s += n + (s[n] == ' ');
+		}
+}
+
+static void
 value_candidates(struct context *c, const struct opt *o)
 {
 	const char *kind = o->complete ? o->complete : "";
@@ -118,6 +133,8 @@ value_candidates(struct context *c, const struct opt *o)
 		name_candidates(c, broker_table);
 	else if (strcmp(kind, "registry") == 0)
 		name_candidates(c, registry_table);
+	else if (strcmp(kind, "url") == 0)
+		url_candidates(c);
 	else if (strcmp(kind, "xopt") == 0)
 		xopt_candidates(c);
 	else if (strcmp(kind, "file") == 0)
@@ -158,6 +175,12 @@ note_value(struct context *c, const struct opt *o, const char *value)
 		c->broker = value;
 	if (o->complete && strcmp(o->complete, "registry") == 0)
 		c->registry = value;
+	if (o->complete && strcmp(o->complete, "url") == 0) {
+		const struct backend *row = broker_of_scheme(bytes_of(value, strcspn(value, ":")));
+
+		if (row)
+			c->broker = row->name;
+	}
 }
 
 static void

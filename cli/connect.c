@@ -198,6 +198,7 @@ take_password(struct common_args *c, struct bytes text, struct error *err)
 	struct bytes pw = secret_keep(text.p, text.n);
 
 	pw.n = address_decode((char *)pw.p, pw.n);
+	((char *)pw.p)[pw.n] = '\0';
 	if (c->url_password.p && !bytes_eq(c->url_password, pw))
 		return error_set(err, ERR_USAGE, "the URLs have two passwords; there can be one");
 	if (pw.n > PASSWORD_MAX)
@@ -327,20 +328,21 @@ read_reconnect(struct common_args *c, struct error *err)
 }
 
 int
-connect_resolve(struct common_args *c, struct error *err)
+connect_check(struct common_args *c, struct error *err)
 {
-	if (check_tls(&c->tls, err) < 0 || read_reconnect(c, err) < 0)
-		return -1;
 	if (c->username && !*c->username)
 		return error_set(err, ERR_USAGE, "--username: it is empty");
-	if (c->url) {
-		if (take_url(c, err) < 0)
-			return -1;
-	} else if (c->address && strstr(c->address, "://")) {
-		if (take_addresses(c, c->address, err) < 0)
-			return -1;
-	}
-	return 0;
+	return check_tls(&c->tls, err) < 0 ? -1 : read_reconnect(c, err);
+}
+
+int
+connect_urls(struct common_args *c, struct error *err)
+{
+	if (c->server)
+		return 0;
+	if (c->url)
+		return take_url(c, err);
+	return c->address && strstr(c->address, "://") ? take_addresses(c, c->address, err) : 0;
 }
 
 void
@@ -363,18 +365,14 @@ connect_given(const struct common_args *c)
 /* Without a word of the user's about this run, what is in the environment is for
  * brokers that have passwords. */
 static int
-find_password(const struct common_args *c, const struct broker_ops *ops, struct bytes *out,
-	struct error *err)
+find_password(struct common_args *c, struct error *err)
 {
 	const char *text = secret_env("MBUS_PASSWORD"), *file = secret_env("MBUS_PASSWORD_FILE");
 
 	if (c->password_file)
-		return connect_secret("--password-file", c->password_file, out, err);
-	if (c->url_password.p) {
-		*out = c->url_password;
-		return 0;
-	}
-	if (!(ops->caps & BROKER_USER))
+		return connect_secret("--password-file", c->password_file, &c->password, err);
+	c->password = c->url_password;
+	if (c->password.p || !(c->ops->caps & BROKER_USER))
 		return 0;
 	text = text && *text ? text : NULL;
 	file = file && *file ? file : NULL;
@@ -382,8 +380,8 @@ find_password(const struct common_args *c, const struct broker_ops *ops, struct 
 		return error_set(err, ERR_USAGE, "MBUS_PASSWORD and MBUS_PASSWORD_FILE are both "
 			"set: one of them");
 	if (file)
-		return connect_secret("MBUS_PASSWORD_FILE", file, out, err);
-	*out = bytes_str(text);
+		return connect_secret("MBUS_PASSWORD_FILE", file, &c->password, err);
+	c->password = bytes_str(text);
 	return 0;
 }
 
@@ -401,43 +399,47 @@ secret_option(const struct broker_ops *ops, const char *name)
 }
 
 static int
-read_secret_xopts(struct common_args *c, const struct broker_ops *ops, struct error *err)
+read_secret_xopt(struct broker_xopt *x, struct error *err)
 {
-	for (size_t i = 0; i < c->nxpairs; i++) {
-		struct broker_xopt *x = &c->xpairs[i];
-		struct bytes value;
-		char what[80];
+	struct bytes value;
+	char what[80];
 
-		if (!secret_option(ops, x->name))
-			continue;
-		snprintf(what, sizeof what, "-X %.60s", x->name);
-		if (x->value[0] != '@' || !x->value[1])
-			return error_set(err, ERR_USAGE, "%s is a secret: write it into a file, "
-				"and %s=@FILE", what, what);
-		if (connect_secret(what, x->value + 1, &value, err) < 0)
-			return -1;
-		if (memchr(value.p, '\0', value.n))
-			return error_set(err, ERR_USAGE, "%s: a NUL in its file", what);
-		x->value = value.p;
-	}
+	snprintf(what, sizeof what, "-X %.60s", x->name);
+	if (x->value[0] != '@' || !x->value[1])
+		return error_set(err, ERR_USAGE, "%s is a secret: write it into a file, and "
+			"%s=@FILE", what, what);
+	if (connect_secret(what, x->value + 1, &value, err) < 0)
+		return -1;
+	if (memchr(value.p, '\0', value.n))
+		return error_set(err, ERR_USAGE, "%s: a NUL in its file", what);
+	x->value = value.p;
 	return 0;
 }
 
 int
-connect_options(struct common_args *c, const struct broker_ops *ops, struct broker_options *opts,
-	struct error *err)
+connect_secrets(struct common_args *c, struct error *err)
 {
-	if (c->reconnect && c->reconnect_n && !(ops->caps & BROKER_RECONNECT))
+	for (size_t i = 0; i < c->nxpairs; i++)
+		if (secret_option(c->ops, c->xpairs[i].name) &&
+		    read_secret_xopt(&c->xpairs[i], err) < 0)
+			return -1;
+	return find_password(c, err);
+}
+
+int
+connect_options(const struct common_args *c, struct broker_options *opts, struct error *err)
+{
+	if (c->reconnect && c->reconnect_n && !(c->ops->caps & BROKER_RECONNECT))
 		return error_set(err, ERR_NOTFOUND, "the %s broker has no connection that could be "
-			"made again (--reconnect)", ops->name);
+			"made again (--reconnect)", c->ops->name);
 	opts->address = c->server ? c->server : c->address;
 	opts->tls = connect_tls(&c->tls) ? &c->tls : NULL;
 	opts->connect_timeout_ms = c->connect_timeout_ms > UINT32_MAX ? UINT32_MAX :
 		(unsigned)c->connect_timeout_ms;
 	opts->username = c->username ? c->username : c->url_user;
+	opts->password = c->password;
 	opts->wire = (enum wire)c->wire;
 	if (c->reconnect)
 		opts->reconnect = c->reconnect_n;
-	return find_password(c, ops, &opts->password, err) < 0 ? -1 :
-		read_secret_xopts(c, ops, err);
+	return 0;
 }

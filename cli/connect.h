@@ -8,9 +8,10 @@
 
 #include "cli/cli.h"
 
-/* Checks what was given, and takes the URLs apart: broker, server, topic,
- * url_user and url_password of the args are right then. Reads no file. */
-int connect_resolve(struct common_args *, struct error *);
+/* Checks what was given, as far as it does not depend on the broker. */
+int connect_check(struct common_args *, struct error *);
+/* Takes the URLs apart, once: see common_url(). */
+int connect_urls(struct common_args *, struct error *);
 void connect_release(struct common_args *);
 
 /* Is TLS asked for? */
@@ -19,11 +20,12 @@ bool connect_tls(const struct tls_options *);
 /* The first option given that only a broker has a use for; NULL: none. */
 const char *connect_given(const struct common_args *);
 
-/* Fills address, tls, username, password, reconnect, wire and connect_timeout_ms of
- * opts. Reads the file of the password, and those of secret -X options, whose values
- * in the args it replaces. */
-int connect_options(struct common_args *, const struct broker_ops *, struct broker_options *opts,
-	struct error *);
+/* Reads the file of the password, and those of secret -X options, whose values it
+ * replaces. The ops of the args must be set. */
+int connect_secrets(struct common_args *, struct error *);
+/* Then fills address, tls, username, password, reconnect, wire and connect_timeout_ms
+ * of opts. */
+int connect_options(const struct common_args *, struct broker_options *opts, struct error *);
 
 /* The contents of a file with a secret, without the newline at its end; path "-": the
  * first line of stdin, of which no byte more is read. what: the option, for errors. */

@@ -74,12 +74,13 @@ print_list(bool json)
 }
 
 static int
-print_xopts(const struct common_args *c)
+print_xopts(struct common_args *c)
 {
 	struct error err = ERROR_INIT;
 	struct buf out = BUF_INIT;
 
-	if ((c->xlist ? list_xopts : dump_xopts)(&out, c, &err) < 0) {
+	if ((c->url && common_url(c, &err) < 0) ||
+	    (c->xlist ? list_xopts : dump_xopts)(&out, c, &err) < 0) {
 		buf_release(&out);
 		return failed(&err);
 	}

@@ -88,7 +88,8 @@ struct opt {
 	const char *def;	/* default, as the user would write it; shown by --help */
 	const char *env;	/* environment variable; set and not empty: before def */
 	const char *aliases;	/* other names: "G queue" is -G and --queue */
-	const char *complete;	/* what its value is: "file", "broker", "registry", "xopt" */
+	const char *complete;	/* what its value is: "file", "broker", "registry", "xopt",
+				 * "url" */
 	const char *group;	/* heading in --help from this row on */
 	const char *help;	/* a phrase without capital and full stop; is wrapped */
 	uint64_t min, max;	/* OPT_NUM, OPT_DUR, OPT_SIZE; max 0: none. OPT_INT: max */

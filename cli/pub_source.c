@@ -225,35 +225,35 @@ take_json(struct pub_source *s, char *p, size_t n, struct publication *pub)
 	return true;
 }
 
-/* KEY, the delimiter, BODY; a line without it has no key. */
-static void
-split_key(const struct pub_source *s, struct bytes *key, struct bytes *body)
+/* -K: KEY, the delimiter, BODY; a line without it has no key. And -Z. */
+static __attribute__((noinline)) void
+take_apart(const struct pub_source *s, struct message *m)
 {
-	const char *at = memmem(body->p, body->n, s->key_delim.p, s->key_delim.n);
+	const char *p = m->body.p, *at = NULL;
 	size_t n;
 
-	if (!at)
-		return;
-	n = (size_t)(at - body->p);
-	*key = bytes_of(body->p, n);
-	n += s->key_delim.n;
-	*body = bytes_of(body->p + n, body->n - n);
+	if (s->key_delim.p)
+		at = memmem(p, m->body.n, s->key_delim.p, s->key_delim.n);
+	if (at) {
+		n = (size_t)(at - p);
+		m->key = bytes_of(p, n);
+		n += s->key_delim.n;
+		m->body = bytes_of(p + n, m->body.n - n);
+	}
+	if (s->args->null && !m->body.n)
+		m->body.p = NULL;
 }
 
 static void
 take_body(struct pub_source *s, struct bytes body, struct publication *pub)
 {
-	struct bytes key = s->key;
-
-	if (s->key_delim.p && body.n)
-		split_key(s, &key, &body);
-	if (s->args->null && !body.n)
-		body.p = NULL;
 	pub->topic = s->topic;
 	pub->msg = (struct message){ .headers = s->headers, .nheaders = s->nheaders,
-		.key = key, .body = body };
+		.key = s->key, .body = body };
+	if (s->apart)
+		take_apart(s, &pub->msg);
 	/* go-micro's own handlers never run without a Content-Type. */
-	if (s->mark_json && body.n && json_valid(body.p, body.n))
+	if (s->mark_json && pub->msg.body.n && json_valid(pub->msg.body.p, pub->msg.body.n))
 		pub->msg.nheaders++;
 }
 
@@ -450,6 +450,7 @@ read_delims(struct pub_source *s, struct error *err)
 	if (a->key_delim && delim_parse("-K", a->key_delim, &s->key_delim, err) < 0)
 		return -1;
 	s->key = bytes_str(a->key);
+	s->apart = s->key_delim.p || a->null;
 	return 0;
 }
 

@@ -40,6 +40,7 @@ struct pub_source {
 	struct bytes body;		/* of the one event, where it is no input's */
 	bool has_body, by_line;
 	struct bytes key, key_delim;	/* p NULL: none */
+	bool apart;			/* there is a key_delim, or -Z */
 	struct publish_options opts;	/* what the command line says */
 	struct publish_options line_opts;	/* and with it the line's meta */
 	bool has_opts;

@@ -278,6 +278,10 @@ complete_in_bash() {
 	is "$(complete_in_bash -b localhost : 80 s)" "sub"
 	is "$(complete_in_bash help r)" "registry"
 	is "$(complete_in_bash sub -- --)" ""
+	is "$(complete_in_bash sub --url nul)" "null://"
+	has "$(complete_in_bash sub --url null://h/t -X '')" "dump list"
+	has "$(complete_in_bash sub --url http://h/t -X '')" "dialect="
+	[[ $(complete_in_bash sub --url null://h/t -X '') != *dialect=* ]]
 	: > file-a
 	: > file-b
 	is "$(complete_in_bash pub -f file)" "file-a file-b"

@@ -245,7 +245,7 @@ mbus: pub: 3 of 1000 not delivered: 2 refused, 1 unknown'
 	local args
 	for args in '' 't a b' 't -l x' 't -s -l' 't -m a b' 't -m a -f b' '-J --wait 2' 't x --inflight 0' \
 	    't x -t u' 't x --omit nonsense' 't x --repeat 3' 't x -k a -k b' 't x --wait x' \
-	    't x -K : -k a' '-D a -0 t' 't --qos 3 x' 't --keep-meta x' 't -n x' 't -D \\q'; do
+	    't x -K : -k a' '-D a -0 t' 't --qos 3 x' 't --keep-meta x' 't -n x' 't -D \q'; do
 		# shellcheck disable=SC2086
 		run --separate-stderr fake pub $args < /dev/null
 		status_is 2

@@ -6,6 +6,7 @@
  * something; the same line reads the same twice; '_' for '-' in a long name
  * changes nothing; what stands behind "--" is an operand; an error comes from
  * the words, so a line whose beginning is wrong stays wrong with more behind it.
+ * What is taken as a URL's password is masked wherever the word is shown.
  * Completion of the same words gives whole lines, each of which begins with what
  * was typed.
  */
@@ -13,6 +14,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "core/address.h"
+#include "core/secret.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
@@ -154,6 +157,46 @@ check_more_behind(const struct opt_set *set, const struct reading *a, struct lin
 	release(set, &b);
 }
 
+/* The password in the first address of a list; n 0: there is none. */
+static struct bytes
+password_of(struct bytes one)
+{
+	struct error err;
+	struct address a;
+	const char *colon;
+
+	if (address_parse(one, &a, &err) < 0 || !a.userinfo.p)
+		return bytes_of(NULL, 0);
+	colon = memchr(a.userinfo.p, ':', a.userinfo.n);
+	if (!colon)
+		return bytes_of(NULL, 0);
+	return bytes_of(colon + 1, (size_t)(a.userinfo.p + a.userinfo.n - colon - 1));
+}
+
+static void
+check_mask(const char *word)
+{
+	struct bytes list = bytes_str(word), one;
+
+	while (address_next(&list, &one)) {
+		struct bytes password = password_of(one);
+		char *copy = xmemdup0(one.p, one.n);
+		size_t n = secret_mask(copy, one.n, false);
+
+		must(n <= one.n && secret_mask(copy, n, false) == n);
+		/* What stands behind it is there still, and it is not. */
+		if (password.n) {
+			size_t at = (size_t)(password.p - one.p), x = 0;
+
+			while (x < 5 && at + x < n && copy[at + x] == 'x')
+				x++;
+			must(x == (password.n < 5 ? password.n : 5));
+			must(n == one.n - password.n + x && copy[at + x] == '@');
+		}
+		free(copy);
+	}
+}
+
 static void
 check_completion(struct line *l)
 {
@@ -194,7 +237,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_twice(set, &r, &l);
 	check_more_behind(set, &r, &l);
 	for (int i = 0; i < l.n; i++)
-		check_underscore(set, l.words[i]);
+		check_underscore(set, l.words[i]), check_mask(l.words[i]);
 	check_completion(&l);
 	release(set, &r);
 	free(copy);

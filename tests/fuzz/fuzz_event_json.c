@@ -2,7 +2,7 @@
 /*
  * Event lines. Properties: a line is read or refused in the words of one usage
  * error; what was read, written as a line and read again, is the same topic, key,
- * headers and body; the written line is valid UTF-8 and one line, without a raw
+ * headers and body, and with keep_meta the same options; the written line is valid UTF-8 and one line, without a raw
  * control character. The default output, too, takes whatever comes, and on a
  * terminal lets no control character through but its own newlines and tabs.
  */
@@ -60,6 +60,7 @@ check_event(struct event *ev)
 	format_add(&json, &out, ev, 1);
 	must_be_one_line(buf_bytes(&out));
 	event_json_init(&again);
+	again.keep_meta = true;
 	must(event_json_read(&again, buf_data(&out), buf_len(&out) - 1, &err) == 0);
 	must_be_same(again.topic, ev->topic);
 	must_be_same(again.msg.key, ev->msg.key);
@@ -69,6 +70,12 @@ check_event(struct event *ev)
 		must_be_same(again.msg.headers[i].name, ev->msg.headers[i].name);
 		must_be_same(again.msg.headers[i].value, ev->msg.headers[i].value);
 	}
+	must(again.meta.qos == ev->qos && again.meta.retain == ev->retain);
+	must(again.meta.partition == ev->partition);
+	must(again.meta.props.ttl_ms == ev->props.ttl_ms);
+	must_be_same(again.meta.props.content_type, ev->props.content_type);
+	must_be_same(again.meta.props.reply_to, ev->props.reply_to);
+	must_be_same(again.meta.props.correlation, ev->props.correlation);
 	event_json_release(&again);
 	buf_clear(&out);
 	format_add(&text, &out, ev, 1);
@@ -86,9 +93,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memcpy(line, data, size);
 	event_json_init(&e);
+	e.keep_meta = size && data[size - 1] != ' ';
 	if (event_json_read(&e, line, size, &err) == 0) {
 		ev.topic = e.topic.p ? e.topic : BYTES("");
 		ev.msg = e.msg;
+		if (e.keep_meta) {
+			ev.qos = e.meta.qos;
+			ev.retain = e.meta.retain;
+			ev.partition = e.meta.partition;
+			ev.props = e.meta.props;
+		}
 		check_event(&ev);
 	} else {
 		must(err.kind == ERR_USAGE && *err.text);
