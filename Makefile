@@ -29,11 +29,12 @@ VERSION = 0.1.0
 
 # One word a backend; its sources are the lines below.
 BUILTIN = http mdns file
-MODULES = null tls kafka
+MODULES = kafka mqtt null tls
 WITHOUT =
 
 SRC_http = $(wildcard backends/http/*.c)
 SRC_kafka = $(wildcard backends/kafka/*.c)
+SRC_mqtt = $(wildcard backends/mqtt/mqtt*.c)
 SRC_null = backends/null.c
 SRC_tls = $(wildcard backends/tls/*.c)
 SRC_mdns = $(wildcard backends/registry/mdns*.c backends/proto/micro_*.c)

@@ -221,6 +221,8 @@ set_producer(struct making *m, const struct kafka_broker *kb)
 	set(m, "batch.num.messages", "10000");
 	set(m, "queue.buffering.max.messages", "10000000");
 	set(m, "queue.buffering.max.kbytes", "2097151");
+	/* How large an event may be is for the server to say. */
+	set(m, "message.max.bytes", "1000000000");
 	set(m, "topic.metadata.propagation.max.ms", "3000");
 	set_number(m, "message.timeout.ms", o->timeout_ms > INT32_MAX ? INT32_MAX : o->timeout_ms);
 	if (o->compress)

@@ -63,7 +63,7 @@ pub_late(struct loop_timer *t)
 	struct kafka_sent *e;
 	struct error err;
 
-	error_set(&err, ERR_TIMEOUT, "no answer within %g s", kb->b.opts.timeout_ms / 1000.0);
+	error_set(&err, ERR_UNKNOWN, "no answer within %g s", kb->b.opts.timeout_ms / 1000.0);
 	while ((e = kp->sent.next) != &kp->sent && e->until_ns + grace <= now) {
 		e->prev->next = e->next;
 		e->next->prev = e->prev;
@@ -112,10 +112,12 @@ pub_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 	}
 	kafka_error(&err, m->err, NULL);
 	if (err.kind == ERR_TIMEOUT) {
-		error_set(&err, ERR_TIMEOUT, fate == FATE_UNKNOWN ? "no answer within %g s" :
+		enum error_kind kind = fate == FATE_UNKNOWN ? ERR_UNKNOWN : ERR_REFUSED;
+
+		error_set(&err, kind, fate == FATE_UNKNOWN ? "no answer within %g s" :
 			"not sent within %g s", kb->b.opts.timeout_ms / 1000.0);
 		if (c->last.kind)
-			error_set(&err, client_is_up(c) ? ERR_TIMEOUT : c->last.kind,
+			error_set(&err, client_is_up(c) ? kind : c->last.kind,
 				"%s within %g s: %s", fate == FATE_UNKNOWN ? "no answer" :
 				"not sent", kb->b.opts.timeout_ms / 1000.0, c->last.text);
 	} else if (m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||

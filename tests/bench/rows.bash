@@ -22,12 +22,12 @@ text=${text// /x}
 printf '{"Header":{"Micro-Topic":"%s"},"Body":"%s"}' "$topic" \
 	"$(printf %s "$text" | base64 -w 0)" > "$http"
 
-# lines_of N: a file of N bodies, one a line.
+# lines_of N [BODY]: a file of N bodies, one a line.
 lines_of() {
-	local n=$(($1 / divisor))
+	local n=$(($1 / divisor)) body=${2-$text}
 
-	file=$tmp/lines.$n count=$n
-	[ -e "$file" ] || yes "$text" | head -n "$n" > "$file"
+	file=$tmp/lines.$n.${#body} count=$n
+	[ -e "$file" ] || yes "$body" | head -n "$n" > "$file"
 }
 
 # ---- what most rows stand on ----
@@ -137,7 +137,6 @@ wrk_rate() {		# wrk_rate SERVER URL
 	value=$rate
 	server_cpu[$1]+=" $(calc "($(ticks "$1") - $before) / $(getconf CLK_TCK) / ($rate * 3) * 1e6")"
 }
-ticks() { awk '{ print $14 + $15 }' "/proc/${pid[$1]}/stat"; }
 wrk_mhd() { wrk_rate mhd "$mhd_url"; }
 wrk_sub() { wrk_rate sub "$url"; }
 row_H5() {

@@ -11,7 +11,7 @@
 # the word "busy" when it was not low. -d 10 moves a tenth of the events, to see
 # whether the rows work; such figures mean little.
 #
-# ROW: those of rows.bash; none: all of them. A row that cannot run says why.
+# ROW: those of rows*.bash; none: all of them. A row that cannot run says why.
 # Everything runs in a network namespace of its own, so that multicast works and
 # ports are free.
 # shellcheck disable=SC2034
@@ -127,6 +127,79 @@ server() {
 		cannot "${1##*/} ${2-} did not start: $(tail -n 1 "$tmp/$name.err" | cut -c1-120)"
 }
 
+# beside NAME PROBE... -- COMMAND...: a server that cannot say when it is ready; the
+# probe, another program, tells.
+beside() {
+	local name=$1 probe=()
+
+	shift
+	while [ "$1" != -- ]; do probe+=("$1"); shift; done
+	shift
+	stop "$name"
+	exec ${pin:+taskset -c "$cpu"} "$@" > "$tmp/$name.err" 2>&1 < /dev/null &
+	pid[$name]=$!
+	until_ok "${probe[@]}" || cannot "${1##*/} did not start: $(tail -n 1 "$tmp/$name.err" | cut -c1-120)"
+}
+
+until_ok() {
+	local i
+
+	for ((i = 0; i < 250; i++)); do
+		! "$@" > /dev/null 2>&1 || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+# sink NAME COMMAND...: in the background, its stdout counted by bench_lines.
+sink() {
+	local name=$1
+
+	shift
+	stop "$name"
+	rm -f "$tmp/$name.lines"
+	exec "$@" < /dev/null 2> "$tmp/$name.err" > >(exec "$tool/bench_lines" "$tmp/$name.lines") &
+	pid[$name]=$!
+}
+
+# counting NAME COMMAND...: in the background, timed; `ended NAME` waits for its end and
+# sets sub_cpu and sub_end.
+counting() {
+	local name=$1
+
+	shift
+	rm -f "$tmp/$name.use"
+	"$tool/bench_wait" "$tmp/$name.use" "$@" > /dev/null 2> "$tmp/$name.err" < /dev/null &
+	pid[$name]=$!
+}
+ended() {
+	local begun lasted user sys rss status i p=${pid[$1]}
+
+	for ((i = 0; i < 1500; i++)); do
+		kill -0 "$p" 2> /dev/null || break
+		sleep 0.02
+	done
+	read -r begun lasted user sys rss status < "$tmp/$1.use" || cannot "the subscriber got stuck" || return
+	wait "$p"
+	unset "pid[$1]"
+	[ "$status" = 0 ] || cannot "subscriber: exit status $status: $(tail -n 1 "$tmp/$1.err")" || return
+	sub_cpu=$(calc "$user + $sys")
+	sub_end=$(calc "$begun + $lasted")
+}
+
+# settled NAME: it has used no CPU for a while.
+settled() {
+	local before=-1 now i
+
+	for ((i = 0; i < 300; i++)); do
+		now=$(ticks "$1")
+		[ "$now" != "$before" ] || return 0
+		before=$now
+		sleep 0.2
+	done
+}
+ticks() { awk '{ print $14 + $15 }' "/proc/${pid[$1]}/stat"; }
+
 stop() {
 	local i p=${pid[$1]-}
 
@@ -196,6 +269,47 @@ report() {
 	printf '     peer: %s%s\n' "$3" "${note:+; $note}"
 }
 
+# latency RATE PUBLISHER... -- SUBSCRIBER...: sets figures (p50 p99 p99.9 max lost).
+latency() {
+	local n=$((10000 / divisor))
+
+	# shellcheck disable=SC2207
+	figures=($("$tool/bench_latency" -r "$1" -n "$n" "${@:2}" 2> "$tmp/err")) ||
+		cannot "$(tail -n 1 "$tmp/err" | cut -c1-120)" || return
+	[ "${figures[4]}" = 0 ] || cannot "of $n events ${figures[4]} were lost"
+}
+
+# compare_latency PEER MBUS; report_latency ID WHAT PEER (FIGURE MUST AIM)...: a row each.
+compare_latency() {
+	local i
+
+	peer_figures=() our_figures=()
+	for ((i = 0; i < rounds; i++)); do
+		"$1" || return
+		peer_figures+=("${figures[*]}")
+		"$2" || return
+		our_figures+=("${figures[*]}")
+	done
+}
+report_latency() {
+	local id=$1 what=$2 peer=$3 i a b
+	local -A at=([p50]=0 [p99]=1 [p99.9]=2)
+
+	shift 3
+	while [ $# -gt 0 ]; do
+		peers=() ours=() ratios=()
+		for ((i = 0; i < rounds; i++)); do
+			read -ra a <<< "${peer_figures[i]}"
+			read -ra b <<< "${our_figures[i]}"
+			peers+=("$(calc "${a[${at[$1]}]} / 1e6")")
+			ours+=("$(calc "${b[${at[$1]}]} / 1e6")")
+			ratios+=("$(calc "${b[${at[$1]}]} / ${a[${at[$1]}]}")")
+		done
+		report "$id" "$what, $1" "$peer" s "$2" "$3"
+		shift 3
+	done
+}
+
 tests_row() {
 	local pin='' note='' why=''
 
@@ -205,6 +319,12 @@ tests_row() {
 
 # shellcheck source=tests/bench/rows.bash
 . tests/bench/rows.bash
+# shellcheck source=tests/bench/rows_redis.bash
+. tests/bench/rows_redis.bash
+# shellcheck source=tests/bench/rows_mqtt.bash
+. tests/bench/rows_mqtt.bash
+# shellcheck source=tests/bench/rows_kafka.bash
+. tests/bench/rows_kafka.bash
 
 [ -x "$tool/bench_wait" ] || { echo "tests/bench/run.sh: make bench first" >&2; exit 1; }
 [ $# -gt 0 ] || set -- "${all_rows[@]}"

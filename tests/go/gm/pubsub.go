@@ -57,6 +57,10 @@ func (s secure) options() (opts []broker.Option) {
 	return append(opts, broker.TLSConfig(config))
 }
 
+// readTimeout is the redis plugin's option ReadTimeout, where the release line has
+// that plugin: ../LINE/plugins.go.
+var readTimeout func(time.Duration) broker.Option
+
 // connect makes a service and hands out its broker, connected.
 func connect(name string, opts ...broker.Option) broker.Broker {
 	b := newService(name).Options().Broker
@@ -73,6 +77,8 @@ func pub(args []string) {
 	interval := flags.Duration("interval", 10*time.Millisecond, "time between two events")
 	burst := flags.Bool("burst", false, "no time between events")
 	body := flags.String("body", "", "body; none: the event's number and the time")
+	file := flags.String("file", "", "file that holds the body")
+	null := flags.Bool("null", false, "no body at all: nil")
 	linger := flags.Duration("linger", 200*time.Millisecond, "time before the end: Publish is asynchronous")
 	header := pairs{}
 	flags.Var(header, "header", "k=v, may be given again")
@@ -84,16 +90,25 @@ func pub(args []string) {
 	if !*burst {
 		tick = time.NewTicker(*interval).C
 	}
+	var bytes []byte
+	if *file != "" {
+		var err error
+		bytes, err = os.ReadFile(*file)
+		must(err)
+	}
 	failed := 0
 	for i := 0; i < *n; i++ {
 		if i > 0 && tick != nil {
 			<-tick
 		}
-		text := *body
-		if text == "" {
-			text = fmt.Sprintf("%d: %s", i, time.Now().UTC().Format(time.RFC3339))
+		switch {
+		case *null, *file != "":
+		case *body != "":
+			bytes = []byte(*body)
+		default:
+			bytes = []byte(fmt.Sprintf("%d: %s", i, time.Now().UTC().Format(time.RFC3339)))
 		}
-		msg := &broker.Message{Header: map[string]string{"id": strconv.Itoa(i)}, Body: []byte(text)}
+		msg := &broker.Message{Header: map[string]string{"id": strconv.Itoa(i)}, Body: bytes}
 		for k, v := range header {
 			msg.Header[k] = v
 		}
@@ -107,7 +122,7 @@ func pub(args []string) {
 	os.Exit(failed)
 }
 
-// event is a line of sub's output.
+// event is a line of sub's output. Neither body nor body_b64: it was nil.
 type event struct {
 	Topic  string            `json:"topic"`
 	Header map[string]string `json:"header"`
@@ -124,10 +139,15 @@ func sub(args []string) {
 	queue := flags.String("queue", "", "queue to share the topic with")
 	count := flags.Bool("count", false, "print the number of events at the end, not the events")
 	readyFD := flags.Int("ready-fd", -1, "descriptor to tell when subscribed")
+	forever := flags.Bool("no-read-timeout", false, "redis: ReadTimeout(0); else deaf after 5 s of silence")
 	sec := secureFlags(flags)
 	flags.Parse(args)
 
-	b := connect("go.micro.test.sub", sec.options()...)
+	options := sec.options()
+	if *forever {
+		options = append(options, readTimeout(0))
+	}
+	b := connect("go.micro.test.sub", options...)
 	events := make(chan event, 1024)
 	var opts []broker.SubscribeOption
 	if *queue != "" {
@@ -153,7 +173,8 @@ loop:
 			if *count {
 				continue
 			}
-			if body := string(line.bytes); utf8.ValidString(body) {
+			if line.bytes == nil {
+			} else if body := string(line.bytes); utf8.ValidString(body) {
 				line.Body = &body
 			} else {
 				line.Base64 = base64.StdEncoding.EncodeToString(line.bytes)

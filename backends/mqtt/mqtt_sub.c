@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Subscriptions, and the events they get.
+ *
+ * A packet of QoS 1 or 2 is answered (PUBACK, PUBREC) once all its events are
+ * acknowledged, in the order the packets came, as MQTT wants it: a ring keeps them
+ * until they are at its front. What is never acknowledged is never answered, and
+ * comes again with the session, if that is kept.
+ *
+ * Which subscriptions a packet is for, version 5 says by the identifiers we gave
+ * them; else it is found out by their filters. With one subscription there is
+ * nothing to find out.
+ */
+#include <stdlib.h>
+
+#include "backends/mqtt/mqtt.h"
+#include "core/log.h"
+
+/* ---- asking ---- */
+
+static struct bytes
+own_filter(const struct mqtt_sub *ms)
+{
+	return ms->sub->topic;
+}
+
+static void
+ask_one(struct mqtt_broker *mb, struct mqtt_sub *ms)
+{
+	struct mqtt_subs *subs = &mb->subs;
+	struct mqtt_packet pk = { .type = MQTT_SUBSCRIBE };
+	struct buf list = BUF_INIT, props = BUF_INIT;
+	int options = ms->sub->opts.qos >= 0 ? ms->sub->opts.qos : MQTT_QOS_DEFAULT;
+
+	while (subs->asking[subs->next_asking % MQTT_SUBS_ASKED])
+		subs->next_asking++;
+	ms->packet = (uint16_t)(MQTT_SUB_ID + subs->next_asking % MQTT_SUBS_ASKED);
+	subs->asking[subs->next_asking++ % MQTT_SUBS_ASKED] = ms;
+	subs->nasking++;
+	ms->asked = true;
+	if (mb->version == MQTT_V5 && ms->sub->opts.no_retained)
+		options |= 2 << 4;
+	mqtt_add_filter(&list, ms->filter, options);
+	if (ms->id && mb->server.subscription_id)
+		mqtt_add_number(&props, MQTT_PROP_SUBSCRIPTION_ID, ms->id);
+	pk.id = ms->packet;
+	pk.list = buf_bytes(&list);
+	pk.props = buf_bytes(&props);
+	mqtt_write(link_out(mb->link), &pk, mb->version);
+	buf_release(&list);
+	buf_release(&props);
+}
+
+static void
+give_id(struct mqtt_subs *subs, struct mqtt_sub *ms)
+{
+	if (subs->nids % 64 == 0)
+		subs->by_id = xrealloc(subs->by_id, (subs->nids + 64) * sizeof *subs->by_id);
+	subs->by_id[subs->nids] = ms;
+	ms->id = ++subs->nids;
+}
+
+/* At the end of the turn, when it is known whether there are several. */
+static void
+ask_task(struct loop_task *t)
+{
+	struct mqtt_broker *mb = t->arg;
+	struct mqtt_subs *subs = &mb->subs;
+
+	if (mb->state != MQTT_READY)
+		return;
+	for (struct mqtt_sub *ms = subs->first; ms && subs->nasking < MQTT_SUBS_ASKED; ms = ms->next) {
+		if (ms->asked)
+			continue;
+		if (!ms->id && subs->count > 1)
+			give_id(subs, ms);
+		ask_one(mb, ms);
+	}
+	link_flush(mb->link);
+}
+
+static int
+check_server(const struct mqtt_broker *mb, const struct subscription *s, struct error *err)
+{
+	struct bytes f = s->topic;
+
+	if (s->opts.group && !mb->server.shared)
+		return error_set(err, ERR_NOTFOUND, "the server has no shared subscriptions, which "
+			"groups need");
+	if (!mb->server.wildcard && (memchr(f.p, '+', f.n) || memchr(f.p, '#', f.n)))
+		return error_set(err, ERR_NOTFOUND, "the server has no wildcards");
+	return 0;
+}
+
+int
+sub_subscribe(struct mqtt_broker *mb, struct subscription *s, struct error *err)
+{
+	struct buf filter = BUF_INIT;
+	struct mqtt_sub *ms;
+
+	if (mqtt_check_filter(s->topic, s->opts.group, err) < 0 ||
+	    (mb->state == MQTT_READY && check_server(mb, s, err) < 0))
+		return -1;
+	ms = xcalloc(1, sizeof *ms);
+	ms->sub = s;
+	s->priv = ms;
+	mqtt_add_shared(&filter, s->topic, s->opts.group);
+	ms->filter = bytes_of(xmemdup0(buf_data(&filter), buf_len(&filter)), buf_len(&filter));
+	buf_release(&filter);
+	*mb->subs.end = ms;
+	mb->subs.end = &ms->next;
+	mb->subs.count++;
+	loop_defer(mb->b.loop, &mb->subs.ask);
+	return 0;
+}
+
+static void
+forget_packet(struct mqtt_subs *subs, struct mqtt_sub *ms)
+{
+	if (!ms->packet)
+		return;
+	subs->asking[ms->packet - MQTT_SUB_ID] = NULL;
+	subs->nasking--;
+	ms->packet = 0;
+}
+
+void
+sub_unsubscribe(struct mqtt_broker *mb, struct subscription *s)
+{
+	struct mqtt_subs *subs = &mb->subs;
+	struct mqtt_packet pk = { .type = MQTT_UNSUBSCRIBE };
+	struct mqtt_sub *ms = s->priv, **p = &subs->first;
+	struct buf list = BUF_INIT;
+
+	if (!ms)
+		return;
+	/* A session that is kept is kept for its subscriptions. */
+	if (ms->asked && mb->state == MQTT_READY && !mb->opt.session) {
+		pk.id = (uint16_t)(MQTT_UNSUB_ID + subs->next_unsub++ % MQTT_UNSUBS);
+		mqtt_add_filter(&list, ms->filter, -1);
+		pk.list = buf_bytes(&list);
+		mqtt_write(link_out(mb->link), &pk, mb->version);
+		link_kick(mb->link);
+		buf_release(&list);
+	}
+	forget_packet(subs, ms);
+	if (ms->id)
+		subs->by_id[ms->id - 1] = NULL;
+	while (*p != ms)
+		p = &(*p)->next;
+	*p = ms->next;
+	if (subs->end == &ms->next)
+		subs->end = p;
+	subs->count--;
+	s->priv = NULL;
+	free((char *)ms->filter.p);
+	free(ms);
+}
+
+/* ---- SUBACK ---- */
+
+static void
+refused(struct mqtt_broker *mb, struct mqtt_sub *ms, unsigned code, struct bytes props)
+{
+	struct mqtt_prop said;
+	struct error err;
+
+	if (mb->version == MQTT_V5)
+		mqtt_reason_error(&err, MQTT_AT_SUBSCRIBE, "subscription refused by the server", code,
+			mqtt_prop_find(props, MQTT_PROP_REASON, &said) ? said.text : BYTES(""));
+	else
+		error_set(&err, ERR_REFUSED, "subscription refused by the server (0x80: MQTT 3.1.1 "
+			"does not say why)");
+	if (!ms->live) {
+		broker_subscribed(ms->sub, &err);
+		return;
+	}
+	error_prefix_bytes(&err, ms->sub->topic);
+	broker_failed(&mb->b, &err);
+}
+
+void
+sub_answer(struct mqtt_broker *mb, const struct mqtt_packet *pk)
+{
+	struct mqtt_subs *subs = &mb->subs;
+	unsigned slot = pk->id - (unsigned)MQTT_SUB_ID, code = (unsigned char)pk->list.p[0];
+	struct mqtt_sub *ms = pk->id >= MQTT_SUB_ID && slot < MQTT_SUBS_ASKED ?
+		subs->asking[slot] : NULL;
+	bool was_live;
+
+	if (!ms)
+		return;		/* unsubscribed meanwhile */
+	if (pk->list.n != 1) {
+		session_fault(mb, 0x82, "more answers than questions");
+		return;
+	}
+	forget_packet(subs, ms);
+	if (subs->count > MQTT_SUBS_ASKED)
+		loop_defer(mb->b.loop, &subs->ask);
+	if (code >= 0x80) {
+		refused(mb, ms, code, pk->props);
+		return;
+	}
+	if (code < (unsigned)(ms->sub->opts.qos >= 0 ? ms->sub->opts.qos : MQTT_QOS_DEFAULT))
+		log_verbose("%.*s: the server grants QoS %u", BYTES_FMT(ms->sub->topic), code);
+	was_live = ms->live;
+	ms->live = true;
+	if (!was_live)
+		broker_subscribed(ms->sub, NULL);
+}
+
+/* ---- connections ---- */
+
+void
+sub_ready(struct mqtt_broker *mb, bool session)
+{
+	struct mqtt_subs *subs = &mb->subs;
+
+	/* Identifiers of a run before ours may mean anything. */
+	subs->trust_ids = !session || mb->was_ready;
+	if (!session && subs->received)
+		memset(subs->received, 0, (UINT16_MAX + 1) / 8);
+	for (struct mqtt_sub *ms = subs->first; ms; ms = ms->next)
+		ms->asked = session && ms->live;
+	loop_defer(mb->b.loop, &subs->ask);
+}
+
+void
+sub_lost(struct mqtt_broker *mb)
+{
+	for (struct mqtt_sub *ms = mb->subs.first; ms; ms = ms->next)
+		forget_packet(&mb->subs, ms);
+}
+
+/* ---- the ring of what is not answered ---- */
+
+static struct mqtt_inbound *
+inbound_at(struct mqtt_subs *subs, uint64_t seq)
+{
+	return &subs->ring[seq & (subs->cap - 1)];
+}
+
+static struct mqtt_inbound *
+inbound_push(struct mqtt_subs *subs)
+{
+	struct mqtt_subs old = *subs;
+
+	if (subs->next_in - subs->first_in == subs->cap) {
+		subs->cap = old.cap ? old.cap * 2 : 64;
+		subs->ring = xcalloc(subs->cap, sizeof *subs->ring);
+		for (uint64_t i = old.first_in; i < old.next_in; i++)
+			*inbound_at(subs, i) = *inbound_at(&old, i);
+		free(old.ring);
+	}
+	return inbound_at(subs, subs->next_in++);
+}
+
+static bool
+is_received(struct mqtt_subs *subs, uint16_t id)
+{
+	return subs->received && (subs->received[id / 8] >> id % 8 & 1);
+}
+
+static void
+set_received(struct mqtt_subs *subs, uint16_t id, bool on)
+{
+	if (!subs->received)
+		subs->received = xcalloc(1, (UINT16_MAX + 1) / 8);
+	if (on)
+		subs->received[id / 8] |= (unsigned char)(1 << id % 8);
+	else
+		subs->received[id / 8] &= (unsigned char)~(1 << id % 8);
+}
+
+static void
+answer(struct mqtt_broker *mb, enum mqtt_type type, uint16_t id, unsigned reason)
+{
+	mqtt_write_ack(link_out(mb->link), type, id, (unsigned char)reason, mb->version);
+	link_kick(mb->link);
+}
+
+/* Answers all at the front that are settled. */
+static void
+answer_settled(struct mqtt_broker *mb)
+{
+	struct mqtt_subs *subs = &mb->subs;
+
+	for (; subs->first_in < subs->next_in; subs->first_in++) {
+		const struct mqtt_inbound *in = inbound_at(subs, subs->first_in);
+
+		if (in->left)
+			break;
+		/* One of a connection that has gone is sent again, and answered then. */
+		if (!in->failed && in->generation == mb->generation && mb->state == MQTT_READY)
+			answer(mb, in->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, in->id, 0);
+	}
+}
+
+void
+sub_ack(struct mqtt_broker *mb, uint64_t first, uint64_t last, bool ok)
+{
+	struct mqtt_subs *subs = &mb->subs;
+
+	for (uint64_t i = subs->first_in; i < subs->next_in; i++) {
+		struct mqtt_inbound *in = inbound_at(subs, i);
+		uint64_t from = in->first > first ? in->first : first;
+		uint64_t to = in->last < last ? in->last : last;
+
+		if (in->first > last)
+			break;
+		if (in->last < first)
+			continue;
+		in->failed |= !ok;
+		in->left -= to - from + 1 < in->left ? (uint32_t)(to - from + 1) : in->left;
+	}
+	answer_settled(mb);
+}
+
+/* ---- PUBLISH ---- */
+
+/* QoS 2 once more: true if it was delivered already. */
+static bool
+is_repeated(struct mqtt_broker *mb, uint16_t id)
+{
+	struct mqtt_subs *subs = &mb->subs;
+
+	if (!is_received(subs, id)) {
+		set_received(subs, id, true);
+		return false;
+	}
+	/* Still to be printed: the answer follows then, on this connection. */
+	for (uint64_t i = subs->first_in; i < subs->next_in; i++) {
+		struct mqtt_inbound *in = inbound_at(subs, i);
+
+		if (in->qos == 2 && in->id == id && !in->failed) {
+			in->generation = mb->generation;
+			return true;
+		}
+	}
+	answer(mb, MQTT_PUBREC, id, 0);
+	return true;
+}
+
+struct delivery {
+	struct event ev;
+	unsigned taken, wait, dropped;
+};
+
+static void
+deliver(struct mqtt_broker *mb, struct mqtt_sub *ms, struct delivery *d)
+{
+	(void)mb;
+	if (ms->sub->opts.no_retained && d->ev.retain)
+		return;		/* 3.1.1 cannot be asked for that */
+	d->taken++;
+	if (broker_deliver(ms->sub, &d->ev) == EVENT_DROPPED)
+		d->dropped++;
+	else if (ms->sub->opts.ack != SUBSCRIBE_ACK_NONE)
+		d->wait++;
+}
+
+/* By the identifiers in the packet; false: it has none that help. */
+static bool
+deliver_by_id(struct mqtt_broker *mb, struct bytes props, struct delivery *d)
+{
+	struct mqtt_subs *subs = &mb->subs;
+	struct mqtt_prop prop;
+	bool any = false;
+
+	while (subs->by_id && mqtt_prop_next(&props, &prop)) {
+		struct mqtt_sub *ms;
+
+		if (prop.id != MQTT_PROP_SUBSCRIPTION_ID || prop.number > subs->nids)
+			continue;
+		ms = subs->by_id[prop.number - 1];
+		if (!ms || (!subs->trust_ids && !mqtt_topic_matches(own_filter(ms), d->ev.topic)))
+			continue;
+		any = true;
+		deliver(mb, ms, d);
+	}
+	return any;
+}
+
+static void
+deliver_all(struct mqtt_broker *mb, struct bytes props, struct delivery *d)
+{
+	struct mqtt_subs *subs = &mb->subs;
+	bool matched = false;
+
+	if (subs->count == 1 && subs->trust_ids) {
+		deliver(mb, subs->first, d);
+		return;
+	}
+	if (props.n && deliver_by_id(mb, props, d))
+		return;
+	for (struct mqtt_sub *ms = subs->first; ms; ms = ms->next) {
+		if (!mqtt_topic_matches(own_filter(ms), d->ev.topic))
+			continue;
+		matched = true;
+		deliver(mb, ms, d);
+	}
+	if (!matched && !subs->strangers++)
+		log_warn("%.*s: an event for a subscription that the session has from an earlier "
+			"run; it and others like it are not shown", BYTES_FMT(d->ev.topic));
+}
+
+/* What is to be said about it later, or now. */
+static void
+note(struct mqtt_broker *mb, const struct mqtt_packet *pk, const struct delivery *d,
+	uint64_t first)
+{
+	struct mqtt_subs *subs = &mb->subs;
+
+	if (mb->version == MQTT_V5 &&
+	    subs->next_in - subs->first_in >= mb->opt.receive_maximum && !d->dropped &&
+	    inbound_at(subs, subs->first_in)->generation == mb->generation) {
+		session_fault(mb, 0x93, "more events at once than it was told to send");
+		return;
+	}
+	*inbound_push(subs) = (struct mqtt_inbound){
+		.first = first, .last = mb->b.delivered,
+		.left = d->wait,
+		.generation = mb->generation,
+		.id = pk->id, .qos = pk->qos,
+		.failed = d->dropped,
+	};
+	if (!d->wait)
+		answer_settled(mb);
+}
+
+void
+sub_publish(struct mqtt_broker *mb, const struct mqtt_packet *pk)
+{
+	struct mqtt_map_in *in = &mb->subs.in;
+	struct delivery d = { .ev = event_none };
+	struct bytes props = pk->props;
+	uint64_t first = mb->b.delivered + 1;
+	struct mqtt_prop prop;
+
+	mqtt_map_in_begin(in);
+	while (mqtt_prop_next(&props, &prop)) {
+		if (prop.id == MQTT_PROP_ALIAS) {
+			session_fault(mb, 0x94, "a topic alias, and we take none");
+			return;
+		}
+		mqtt_map_in_prop(in, &prop);
+	}
+	if (pk->qos == 2 && is_repeated(mb, pk->id))
+		return;
+	mqtt_map_in_event(in, pk->topic, (char *)pk->payload.p, pk->payload.n, &d.ev);
+	d.ev.qos = pk->qos;
+	d.ev.retain = pk->retain;
+	d.ev.time_kind = EVENT_TIME_RECV;
+	d.ev.time_us = mb->read_us;
+	deliver_all(mb, pk->props, &d);
+	/* What was dropped is not received: it may come again. */
+	if (pk->qos == 2 && d.dropped)
+		set_received(&mb->subs, pk->id, false);
+	if (pk->qos)
+		note(mb, pk, &d, first);
+}
+
+void
+sub_pubrel(struct mqtt_broker *mb, const struct mqtt_packet *pk)
+{
+	bool known = is_received(&mb->subs, pk->id);
+
+	if (known)
+		set_received(&mb->subs, pk->id, false);
+	answer(mb, MQTT_PUBCOMP, pk->id, known ? 0 : 0x92);
+}
+
+/* ---- life ---- */
+
+void
+sub_init(struct mqtt_broker *mb)
+{
+	mb->subs.end = &mb->subs.first;
+	mb->subs.ask.fn = ask_task;
+	mb->subs.ask.arg = mb;
+	mqtt_map_in_init(&mb->subs.in, mb->b.opts.wire);
+}
+
+void
+sub_release(struct mqtt_broker *mb)
+{
+	struct mqtt_subs *subs = &mb->subs;
+
+	loop_task_cancel(&subs->ask);
+	mqtt_map_in_release(&subs->in);
+	free(subs->ring);
+	free(subs->received);
+	free(subs->by_id);
+	subs->ring = NULL;
+	subs->received = NULL;
+	subs->by_id = NULL;
+}
