@@ -224,25 +224,19 @@ sub_banner(struct sub *s)
 	buf_release(&names);
 }
 
-static void
-sub_wait_idle(struct sub *s)
-{
-	loop_timer_set_at(s->loop, &s->quiet, s->counted_ns + s->args->idle_ms * 1000000);
-}
-
 /* While the reader of the output holds us up, what has come is not known. */
 static void
 sub_quiet(struct loop_timer *t)
 {
 	struct sub *s = t->arg;
-	uint64_t now = loop_clock_ns();
+	uint64_t idle_ns = s->args->idle_ms * 1000000, now = loop_clock_ns();
 
 	if (s->paused || output_pending(&s->out) || s->counted != s->printed)
 		s->counted_ns = now;
-	if (now - s->counted_ns >= s->args->idle_ms * 1000000)
+	if (now - s->counted_ns >= idle_ns)
 		sub_end(s, ERR_NONE);
 	else
-		sub_wait_idle(s);
+		loop_timer_set_at(s->loop, t, s->counted_ns + idle_ns);
 }
 
 /* Every subscription is live: say so to whoever waits for it. */
@@ -254,7 +248,7 @@ sub_ready(struct sub *s)
 	s->ready_pid = ready_tell(s->args->ready_fd, s->args->ready);
 	s->counted_ns = loop_clock_ns();
 	if (s->args->idle_ms)
-		sub_wait_idle(s);
+		sub_quiet(&s->quiet);
 	if (s->args->check)
 		sub_end(s, ERR_NONE);
 }

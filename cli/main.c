@@ -79,7 +79,8 @@ print_xopts(struct common_args *c)
 	struct error err = ERROR_INIT;
 	struct buf out = BUF_INIT;
 
-	if ((c->url && common_url(c, &err) < 0) || (c->xlist ? list_xopts : dump_xopts)(&out, c, &err) < 0) {
+	if ((c->url && common_url(c, &err) < 0) ||
+	    (c->xlist ? list_xopts : dump_xopts)(&out, c, &err) < 0) {
 		buf_release(&out);
 		return failed(&err);
 	}
