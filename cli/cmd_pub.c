@@ -482,7 +482,7 @@ static const struct opt pub_opts[] = {
 	{ "timeout", 'W', OPT_DUR(A, timeout_ms), .arg = "DUR", .def = "30s", .min = 1,
 		.help = "time for each event to be confirmed, and for --wait" },
 	{ "inflight", 0, OPT_NUM(A, inflight), .arg = "N", .min = 1,
-		.max = 1000000, .help = "events under way at once (default 1024; kafka 65536)" },
+		.max = 1000000, .help = "events under way at once (else what suits the broker)" },
 	{ NULL }
 };
 

@@ -292,6 +292,40 @@ enum { PUBLISH_FULL = 1, BROKER_WINDOW = 1024 };
  * that cannot be found out. */
 typedef void audience_fn(struct broker *, const struct error *err, void *arg);
 
+/* What a broker keeps, for `mbus topics`: see broker_ops.list. */
+struct listed_part {
+	int64_t id, leader;		/* leader -1: there is none */
+	size_t nreplicas, ninsync;
+	int64_t first, end;		/* offsets; end: of the next event. -1: not known */
+};
+
+struct listed_topic {
+	const char *name;
+	size_t nparts;
+	const struct listed_part *parts;
+};
+
+/* How far a group is in a partition. */
+struct listed_place {
+	const char *topic;
+	int64_t partition, offset, end;	/* end -1: not known */
+};
+
+struct listed_group {
+	const char *name, *state;
+	size_t nmembers, nplaces;
+	const struct listed_place *places;
+};
+
+struct listing {
+	size_t ntopics, ngroups;
+	const struct listed_topic *topics;
+	const struct listed_group *groups;
+};
+
+typedef void listing_fn(struct broker *, const struct listing *, const struct error *err,
+	void *arg);
+
 struct broker_ops {
 	const char *name;		/* go-micro's String() */
 	const char *default_address;	/* shown by --list; NULL: none */
@@ -346,6 +380,11 @@ struct broker_ops {
 	 * nothing of it. Every event has its outcome by then, or commit is false. Ends
 	 * by broker_finished(), perhaps at once. */
 	void (*finish)(struct broker *, bool commit);
+	/* MAY. What is there: these topics (n 0: all), and the groups that have a place in
+	 * them. Ends by fn, once: the listing is good for the length of the call, or err
+	 * says why there is none. */
+	int (*list)(struct broker *, const char *const *topics, size_t n, bool groups,
+		listing_fn *, void *arg, struct error *);
 	/* MAY. Is this an option of a library under it, which `options` does not have,
 	 * and a value it can have? -1: err (ERR_USAGE) says what is wrong. */
 	int (*check_option)(const char *name, const char *value, struct error *);

@@ -43,6 +43,7 @@ kafka_disconnect(struct broker *b)
 {
 	pub_close(kafka_of(b));
 	sub_close(kafka_of(b));
+	list_close(kafka_of(b));
 }
 
 static void
@@ -124,6 +125,7 @@ const struct broker_ops kafka_broker_ops = {
 	.pause = kafka_pause,
 	.drain = kafka_drain,
 	.finish = kafka_finish,
+	.list = list_start,
 	.check_option = conf_check,
 	.list_options = conf_list,
 	.address = kafka_address,

@@ -212,7 +212,9 @@ struct kafka_broker {
 	bool missing_fails;
 	struct kafka_pub *pub;
 	struct kafka_subs *sub;
-	struct kafka_list *list;
+	struct kafka_client *lister;
+	listing_fn *listed;
+	void *listed_arg;
 };
 
 static inline struct kafka_broker *kafka_of(struct broker *b) { return (struct kafka_broker *)b; }
@@ -277,5 +279,10 @@ void group_lag(struct kafka_subs *);
 void group_release(struct kafka_subs *);
 /* It leaves the group: serves that, and says whether it is so. */
 bool group_closing(struct kafka_subs *);
+
+/* kafka_list.c */
+int list_start(struct broker *, const char *const *topics, size_t n, bool groups, listing_fn *,
+	void *arg, struct error *);
+void list_close(struct kafka_broker *);
 
 #endif

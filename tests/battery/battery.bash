@@ -17,6 +17,7 @@
 #	KEEPER=(...)		sub's options, by which one takes up what another left
 #	QUICK=(...)		pub's options, by which a dead connection is soon noticed
 #	TOPICS=(...)		topics that it can have
+#	WINDOW_KB=N		its window, of events of 1 KB
 #	BEHIND=ADDRESS		where the server listens for the relay, if that is not
 #				where it listens for all
 #	serve NAME PORT KIND [CERTIFICATE]	starts the server as NAME and waits
@@ -34,7 +35,8 @@
 # all), big (16 MiB), raw, group, one-part (a group does not divide a topic into parts,
 # so that there is one order), ack (an event that was not written comes again), handover
 # (of a group's, when a member leaves), keep (events wait for their subscriber),
-# password, acl, tls, sni (a name of our own), unix, reconnect.
+# password, nobody (who gives no user is told that one is wanted), acl, tls, sni (a name
+# of our own), unix, reconnect.
 
 load ../lib
 
@@ -47,6 +49,7 @@ LIST=$ROOT/tests/battery
 TOPICS=(t t.a.b t/a/b 'with blanks' 'ünï·cødé' "$(printf 'long%.0s' {1..40})")
 OPTIONS=()
 PARTS=1
+WINDOW_KB=1024
 KEEPER=()
 QUICK=()
 CARRIES=''

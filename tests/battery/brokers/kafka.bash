@@ -5,7 +5,8 @@
 # tells clients where they find it, so that the relay stands before a listener of its own.
 # A connection lost is nothing to it: what ends an event is -W.
 BROKER=kafka
-LACKS='unix sni cut one-part'
+LACKS='unix sni cut one-part nobody'
+WINDOW_KB=4096
 CARRIES='header null-body'
 CARRIES_RAW='header key null-body null-header repeat-header binary-header'
 KEEPER=(-g keeper)
