@@ -36,7 +36,7 @@
 # so that there is one order), ack (an event that was not written comes again), handover
 # (of a group's, when a member leaves), keep (events wait for their subscriber),
 # password, nobody (who gives no user is told that one is wanted), acl, tls, sni (a name
-# of our own), unix, reconnect.
+# of our own), unix, reconnect, attempts (they are counted).
 
 load ../lib
 

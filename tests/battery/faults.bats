@@ -195,6 +195,7 @@ heard() { pub "$1" "$2" && sleep 0.05 && grep -qx "$2" sub.out; }
 	relay cut
 	finish never
 	is "$status" 3
+	if lacks attempts; then return; fi
 	finish sub 20
 	is "$status" 3
 }

@@ -5,7 +5,7 @@
 # tells clients where they find it, so that the relay stands before a listener of its own.
 # A connection lost is nothing to it: what ends an event is -W.
 BROKER=kafka
-LACKS='unix sni cut one-part nobody'
+LACKS='unix sni cut one-part nobody attempts'
 WINDOW_KB=4096
 CARRIES='header null-body'
 CARRIES_RAW='header key null-body null-header repeat-header binary-header'
