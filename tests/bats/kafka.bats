@@ -189,7 +189,7 @@ setup() { kafka_setup; }
 	start_sub a -v -g "g$t" -o beginning -c 4 --body "$t"
 	finish a
 	has "$(cat a.err)" "$t"
-	has "$(cat a.err)" "has $t[0], $t[1]"
+	has "$(cat a.err)" "has ${t}[0], ${t}[1]"
 	grep -qi 'lag' a.err || fail "$(cat a.err)"
 	has "$(grep -i lag a.err)" 6
 }
