@@ -29,13 +29,14 @@ VERSION = 0.1.0
 
 # One word a backend; its sources are the lines below.
 BUILTIN = http mdns file
-MODULES = kafka mqtt null tls
+MODULES = kafka mqtt null redis tls
 WITHOUT =
 
 SRC_http = $(wildcard backends/http/*.c)
 SRC_kafka = $(wildcard backends/kafka/*.c)
 SRC_mqtt = $(wildcard backends/mqtt/mqtt*.c)
 SRC_null = backends/null.c
+SRC_redis = $(wildcard backends/redis/*.c)
 SRC_tls = $(wildcard backends/tls/*.c)
 SRC_mdns = $(wildcard backends/registry/mdns*.c backends/proto/micro_*.c)
 SRC_file = $(wildcard backends/registry/file*.c)
@@ -63,10 +64,18 @@ mod := $(filter-out $(WITHOUT) $(in),$(MODULES))
 STD = -std=gnu11 -D_GNU_SOURCE -DMBUS_VERSION='"$(VERSION)"' -I. -I$(B)
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wwrite-strings -Wundef -Wvla -Wformat=2 -Wno-missing-field-initializers $(WERROR)
-HARDEN = -fstack-protector-strong $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) -fPIE
+# Hardening: of these flags the ones that the compiler has for this machine and
+# these CFLAGS, asked when something is to be compiled. _FORTIFY_SOURCE needs
+# optimization, 3 a newer compiler; the sanitizers have checks of their own.
+takes = $(shell for f in $(1); do \
+	$(CC) $(CFLAGS) -Werror $$f -include stdio.h -x c -S -o - /dev/null > /dev/null 2>&1 && echo $$f; done)
+fortify = $(lastword $(call takes,-D_FORTIFY_SOURCE=2 -D_FORTIFY_SOURCE=3))
+HARDEN = $(eval HARDEN := -fPIE $(if $(SANITIZE),,$(fortify)) $(call takes, \
+	-fstack-protector-strong -fstack-clash-protection -fcf-protection))$(HARDEN)
+HARDEN_LD = -Wl,-z,relro,-z,now,-z,noexecstack
 SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS = $(STD) $(CFLAGS) $(WARN) $(HARDEN) $(SAN) -MMD -MP
-ALL_LDFLAGS = $(SAN) -pie -rdynamic -Wl,-O1,--hash-style=gnu,-z,relro,--as-needed $(LDFLAGS)
+ALL_LDFLAGS = $(SAN) -pie -rdynamic -Wl,-O1,--hash-style=gnu,--as-needed $(HARDEN_LD) $(LDFLAGS)
 
 src_core = $(wildcard core/*.c)
 src_proto = $(filter-out backends/proto/micro_%,$(wildcard backends/proto/*.c))
@@ -94,7 +103,7 @@ $(B)/mbus: $(call obj,$(src_bin))
 define module_rule
 $(B)/modules/$(1).so: $$(patsubst %.c,$(B)/pic/%.o,$$(SRC_$(1)))
 	@mkdir -p $$(@D)
-	$$(call say,LD,$$@) $$(CC) $$(SAN) -shared -Wl,-z,relro -o $$@ $$^ $$(LIBS_$(1)) $$(LDFLAGS)
+	$$(call say,LD,$$@) $$(CC) $$(SAN) -shared $$(HARDEN_LD) -o $$@ $$^ $$(LIBS_$(1)) $$(LDFLAGS)
 endef
 $(foreach m,$(mod),$(eval $(call module_rule,$(m))))
 

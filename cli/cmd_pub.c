@@ -364,6 +364,9 @@ pub_loop(struct pub *p, struct error *err)
 	p->broker = common_open(&a->common, p->loop, &p->opts, err);
 	if (!p->broker)
 		return -1;
+	if (p->opts.wire == WIRE_RAW && !(p->broker->caps & BROKER_RAW))
+		return error_set(err, ERR_NOTFOUND, "the %s broker has no --wire raw: everybody on "
+			"it speaks go-micro's", p->broker->ops->name);
 	pub_source_broker(&p->source, p->broker);
 	if (broker_connect(p->broker, err) < 0)
 		return -1;

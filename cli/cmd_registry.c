@@ -13,7 +13,11 @@
 #include "cli/interrupt.h"
 #include "cli/output.h"
 
-enum { REGISTRY_DRAIN_MS = 1000 };	/* for a slow reader of stdout, at the end */
+enum {
+	REGISTRY_DRAIN_MS = 1000,	/* for a slow reader of stdout, at the end */
+	FOUND_MAX = 32 << 20,		/* bytes of answers to one lookup */
+	UNREAD_MAX = 16 << 20		/* changes that nobody reads are not kept beyond this */
+};
 
 struct registry_args {
 	struct common_args common;
@@ -32,6 +36,9 @@ struct inquiry {
 	struct lookup lookup;
 	struct found **found;
 	size_t nfound, cap;
+	size_t bytes;			/* of them */
+	unsigned nrefused;
+	struct error refused;		/* the first that is not believed, and why */
 	/* watch */
 	struct watch watch;
 	struct output out;
@@ -40,6 +47,7 @@ struct inquiry {
 	struct loop_task settle;
 	struct loop_timer drain;
 	uint64_t changes;
+	uint64_t lost;			/* not kept, since nobody reads */
 	bool ending;
 };
 
@@ -55,16 +63,43 @@ put_found(struct inquiry *q, struct found *f)
 	q->found[q->nfound++] = f;
 }
 
+static size_t
+node_size(const struct node *n)
+{
+	size_t size = n->id.n + n->address.n;
+
+	for (size_t i = 0; i < n->nmetadata; i++)
+		size += n->metadata[i].key.n + n->metadata[i].value.n + sizeof *n->metadata;
+	return size;
+}
+
 static bool
 found(struct lookup *l, const struct service *s)
 {
 	struct inquiry *q = l->arg;
 
+	if (q->bytes > FOUND_MAX) {
+		if (!q->lost++)
+			log_warn("more than %d MiB of answers: the rest is not shown", FOUND_MAX >> 20);
+		return true;
+	}
+	for (size_t i = 0; i < s->nnodes; i++)
+		q->bytes += node_size(&s->nodes[i]);
 	if (s->nnodes == 0)
 		put_found(q, found_new(s, NULL));
 	for (size_t i = 0; i < s->nnodes; i++)
 		put_found(q, found_new(s, &s->nodes[i]));
 	return true;
+}
+
+static void
+refused(struct lookup *l, const struct service *s, const char *why)
+{
+	struct inquiry *q = l->arg;
+
+	if (!q->nrefused++ && s->nnodes)
+		error_set(&q->refused, ERR_NOTFOUND, "%.*s at %.*s: %s",
+			BYTES_FMT(s->nodes[0].id), BYTES_FMT(s->nodes[0].address), why);
 }
 
 /* A node may answer more than once. */
@@ -174,6 +209,9 @@ run_get(struct inquiry *q, const char *name)
 	if (registry_get(q->registry, bytes_str(name), &q->lookup, q->err) < 0 ||
 	    wait_lookup(q) < 0)
 		return -1;
+	if (q->nfound == 0 && q->nrefused)
+		return error_set(q->err, ERR_NOTFOUND, "no node of service %s is believed (%s); %s",
+			name, q->registry->ops->name, q->refused.text);
 	if (q->nfound == 0)
 		return error_set(q->err, ERR_NOTFOUND, "no node of service %s answered (%s); "
 			"`mbus registry list` shows which services are there, "
@@ -209,6 +247,12 @@ watch_changed(struct watch *w, enum registry_action action, const struct service
 
 	if (q->ending)
 		return;
+	if (buf_len(out) > UNREAD_MAX) {
+		if (!q->lost++)
+			log_warn("stdout is not read: changes are lost");
+		return;
+	}
+	q->lost = 0;
 	for (size_t i = 0; i < s->nnodes; i++) {
 		struct found *f = found_new(s, &s->nodes[i]);
 
@@ -372,7 +416,8 @@ registry_run(void *args, int noperands, char **operands, struct error *err)
 	q.loop = loop_new(err);
 	if (!q.loop)
 		return -1;
-	q.lookup = (struct lookup){ .found = found, .done = looked_up, .arg = &q, .all = true };
+	q.lookup = (struct lookup){ .found = found, .refused = refused,
+		.done = looked_up, .arg = &q, .all = true };
 	q.deadline.arg = &q;
 	q.registry = common_registry(&a->common, q.loop, err);
 	if (q.registry)

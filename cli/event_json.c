@@ -177,14 +177,10 @@ read_body_text(struct event_json *e, const struct field *f, enum json_token t, s
 		break;
 	case JSON_OBJECT:
 	case JSON_ARRAY:
-		from = e->scan.p;
-		while (*from != (t == JSON_OBJECT ? '{' : '['))
-			from--;
+		from = e->scan.p - 1;	/* the scanner is behind the bracket */
 		if (!json_skip(&e->scan, t))
 			return bad_json(e, err);
 		to = e->scan.p;
-		while (to[-1] != (t == JSON_OBJECT ? '}' : ']'))
-			to--;
 		break;
 	case JSON_TRUE:
 		e->msg.body = BYTES("true");

@@ -108,13 +108,25 @@ module_path(char *out, size_t size, const char *name)
 	return access(out, R_OK) == 0;
 }
 
+/* A module is asked for where its capabilities count and where it is used. */
+static struct {
+	const struct backend *row;
+	const struct module *module;
+} loaded[16];
+
 static const struct module *
 module_load(const struct backend *row, const char *what, struct error *err)
 {
+	const size_t max = sizeof loaded / sizeof *loaded;
 	const struct module *m;
+	size_t slot = 0;
 	char path[PATH_MAX + 64];
 	void *handle;
 
+	while (slot < max && loaded[slot].row && loaded[slot].row != row)
+		slot++;
+	if (slot < max && loaded[slot].row)
+		return loaded[slot].module;
 	if (!module_path(path, sizeof path, row->name)) {
 		error_set(err, ERR_NOTFOUND, "the %s %s is built, but its module %s.so is not beside "
 			"the binary (make install, or MBUS_MODULES=DIR)", row->name, what, row->name);
@@ -138,6 +150,10 @@ module_load(const struct backend *row, const char *what, struct error *err)
 		return NULL;
 	}
 	log_debug("%s %s: loaded %s", row->name, what, path);
+	if (slot < max) {
+		loaded[slot].row = row;
+		loaded[slot].module = m;
+	}
 	return m;
 }
 
@@ -182,7 +198,7 @@ broker_of_scheme(struct bytes scheme)
 static const char *const others[] = {
 	"activemq", "consul", "etcd", "eureka", "file", "gocloud", "googlepubsub", "gossip",
 	"grpc", "kestrel", "kubernetes", "memory", "nacos", "nats", "nsq",
-	"proxy", "rabbitmq", "redis", "segmentio", "service", "snssqs", "sqs", "stan", "stomp",
+	"proxy", "rabbitmq", "segmentio", "service", "snssqs", "sqs", "stan", "stomp",
 	"zookeeper", NULL
 };
 

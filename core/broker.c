@@ -111,7 +111,6 @@ check_caps(const struct broker_ops *ops, const struct broker_options *opts, stru
 		{ opts->username || opts->password.p, BROKER_USER, "users and passwords" },
 		{ opts->reconnect > 0, BROKER_RECONNECT, "connection that could be made again" },
 		{ opts->ack != PUBLISH_ACK_BROKER, BROKER_ACK_CHOICE, "choice of --ack" },
-		{ opts->wire == WIRE_RAW, BROKER_RAW, "--wire raw" },
 		{ opts->compress, BROKER_COMPRESS, "compression (--compress)" },
 		{ opts->create, BROKER_CREATE, "topics that have to be made (--create)" },
 		{ opts->transaction, BROKER_TRANSACTION, "transactions" },

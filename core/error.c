@@ -79,7 +79,9 @@ error_prefix(struct error *err, const char *fmt, ...)
 		memcpy(err->text + len, "...", 3);
 		len += 3;
 	}
-	snprintf(err->text + len, sizeof err->text - len, ": %s", was);
+	/* Together they may be longer than the room, and the end is what is cut. */
+	snprintf(err->text + len, sizeof err->text - len, ": %.*s",
+		(int)(sizeof err->text - len - 3), was);
 	return -1;
 }
 

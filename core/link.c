@@ -139,6 +139,7 @@ link_opened(struct stream *s)
 
 	l->state = LINK_OPEN;
 	l->written = 0;
+	stream_lazy(s, l->lazy_us);
 	l->ops->on_open(l);
 }
 
@@ -485,6 +486,14 @@ uint64_t
 link_written(const struct link *l)
 {
 	return l->stream ? stream_written(l->stream) : l->written;
+}
+
+void
+link_lazy(struct link *l, unsigned us)
+{
+	l->lazy_us = us;
+	if (l->stream)
+		stream_lazy(l->stream, us);
 }
 
 void

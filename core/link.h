@@ -103,5 +103,7 @@ uint64_t link_written(const struct link *);
 /* Stops and starts reading. Kept over a reconnection, but the answer to the greeting
  * is read in any case: it takes effect with link_ready(). May be called at any time. */
 void link_pause(struct link *, bool);
+/* As stream_lazy(). Kept over a reconnection. May be called at any time. */
+void link_lazy(struct link *, unsigned us);
 
 #endif

@@ -41,6 +41,7 @@ struct link {
 	enum link_state state;
 	bool ready;			/* this connection was, even if FAILING by now */
 	bool had;			/* some connection was since link_start() */
+	unsigned lazy_us;
 	bool paused;			/* by the user */
 	bool moving;			/* FAILING because of a redirect */
 	struct stream *stream;

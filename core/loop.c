@@ -36,6 +36,7 @@ struct loop {
 	size_t ntimers, cap_timers;
 	struct loop_task tasks;		/* a ring, this one its end */
 	struct loop_idle *idle, *next_idle;	/* likewise */
+	bool at_once;			/* busy was so when this turn began */
 	bool busy;			/* something ran since the idle hooks did */
 	uint64_t busy_since_ns;
 	struct loop_fd signal_fd;
@@ -57,6 +58,12 @@ uint64_t
 loop_now_ns(const struct loop *l)
 {
 	return l->now_ns;
+}
+
+bool
+loop_at_once(const struct loop *l)
+{
+	return l->at_once;
 }
 
 static void run_tasks(struct loop *);
@@ -441,6 +448,7 @@ loop_run(struct loop *l)
 		run_tasks(l);
 		if (l->stop)
 			break;
+		l->at_once = l->busy;
 		n = wait_ready(l);
 		l->now_ns = loop_clock_ns();
 		l->nready = n > 0 ? n : 0;

@@ -43,6 +43,9 @@ void loop_stop(struct loop *);
 /* CLOCK_MONOTONIC in ns, read once a turn; loop_clock_ns() reads it now. */
 uint64_t loop_now_ns(const struct loop *);
 uint64_t loop_clock_ns(void);
+/* What this turn handles was there before the loop waited for it: there is more to do
+ * than it keeps up with, one by one. */
+bool loop_at_once(const struct loop *);
 
 /* Descriptors. A regular file, which epoll refuses, counts as always ready. */
 enum { LOOP_READ = 1, LOOP_WRITE = 4 };		/* EPOLLIN, EPOLLOUT */

@@ -62,6 +62,9 @@ struct lookup {
 	/* The lookup is over; err NULL: all is well (perhaps nothing was found).
 	 * Never called from within registry_get(). Nothing is called after it. */
 	void (*done)(struct lookup *, const struct error *err);
+	/* MAY. A node was heard of that would be reported if it were believed; why:
+	 * a literal, with the name of the option if one decides it. */
+	void (*refused)(struct lookup *, const struct service *, const char *why);
 	void *arg;
 	bool all;			/* wait the full time whatever comes */
 	void *priv;			/* the registry's; NULL: not under way */
@@ -83,6 +86,8 @@ struct registry_ops {
 	const char *default_address;
 	size_t size;			/* of the instance, which begins with struct registry */
 	const struct broker_option *options;
+	bool hearsay;			/* anybody may say anything: one node's address is
+					 * not changed by what is said later */
 
 	/* MUST, as in struct broker_ops. init does no I/O: sockets are opened by
 	 * the first call that needs them. */

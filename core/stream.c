@@ -33,7 +33,7 @@ stream_watch(struct stream *s)
 
 	if (!s->watch.added)
 		return;
-	if (s->open && !s->paused && !s->eof)
+	if (s->open && !s->paused && !s->eof && !s->napping)
 		want |= s->read_wants;
 	if (s->connecting || buf_len(&s->out) || s->shut_again)
 		want |= s->write_wants;
@@ -145,7 +145,8 @@ stream_give_shared(struct stream *s, size_t n)
 	stream_given(s);
 }
 
-static void
+/* Whether something came. */
+static bool
 stream_read(struct stream *s)
 {
 	size_t room = s->read_size, kept = buf_len(&s->in);
@@ -178,20 +179,36 @@ stream_read(struct stream *s)
 		s->ops->on_closed(s, NULL);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		stream_failed(s, s->broken ? "connection lost" : "cannot read");
-		return;
+		return false;
 	}
 	if (s->read_wants != wanted && !s->dead)
 		stream_watch(s);
+	return n > 0;
 }
 
-/* What the transport holds is no reason for epoll to wake us. */
+static void
+stream_nap(struct stream *s)
+{
+	s->napping = true;
+	loop_timer_set_at(s->loop, &s->again, loop_clock_ns() + s->lazy_us * 1000u);
+}
+
+/* What the transport holds is no reason for epoll to wake us; nor is anything while
+ * we nap. The nap ends when nothing has come meanwhile. */
 static void
 stream_again(struct loop_timer *t)
 {
 	struct stream *s = t->arg;
+	bool came = s->open && !s->paused && !s->eof && stream_read(s);
 
-	if (s->open && !s->paused && !s->eof)
-		stream_read(s);
+	if (s->dead || !s->napping)
+		return;
+	if (came && s->open && !s->paused && !s->eof && !s->more) {
+		stream_nap(s);
+		return;
+	}
+	s->napping = false;
+	stream_watch(s);
 }
 
 static void
@@ -260,6 +277,11 @@ stream_ready(struct loop_fd *w, unsigned ready)
 		/* A hang-up is reported whether asked for or not; looking away is
 		 * the only way not to spin until the user reads again. */
 		loop_fd_del(s->loop, &s->watch);
+		return;
+	}
+	if (s->lazy_us && !s->napping && loop_at_once(s->loop)) {
+		stream_nap(s);
+		stream_watch(s);
 		return;
 	}
 	stream_read(s);
@@ -446,6 +468,12 @@ stream_pause(struct stream *s, bool on)
 		loop_defer(s->loop, &s->resume);
 	else
 		stream_watch(s);
+}
+
+void
+stream_lazy(struct stream *s, unsigned us)
+{
+	s->lazy_us = us;
 }
 
 bool

@@ -91,6 +91,10 @@ void stream_kick(struct stream *);	/* send at the end of the turn */
 void stream_flush(struct stream *);	/* send now what the kernel takes */
 /* Stop and start reading; what was read before is given out when started. */
 void stream_pause(struct stream *, bool);
+/* For who receives many small messages: under load, that is when there is something to
+ * read without having waited for it, each read is put off by so many microseconds (0:
+ * never), so that one reads what many would have. A read that has waited is not. */
+void stream_lazy(struct stream *, unsigned us);
 bool stream_is_open(const struct stream *);
 /* For who bounds the memory of many streams: bytes that this one holds for input not
  * taken and output not sent, how many it has ever sent, and giving back what it keeps

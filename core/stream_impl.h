@@ -29,6 +29,8 @@ struct stream {
 	uint64_t active_ns;		/* when something was last read or written */
 	struct error error;		/* why it is broken */
 	bool connecting, shaking, open, paused;
+	unsigned lazy_us;		/* how long a nap is; 0: none */
+	bool napping;			/* `again` will read; epoll is not to */
 	bool eof;			/* the peer sends no more */
 	bool waiting;			/* the kernel did not take all output */
 	bool drained;			/* ... and now it has */

@@ -8,8 +8,8 @@
 # (default: .cache here, 2.1 GB).
 
 # Debian packages for the tests, besides those of the build.
-CHECK_DEPS = bats clang libclang-rt-14-dev mandoc shellcheck iproute2 ca-certificates python3-venv openssl \
-	redis-server redis-tools mosquitto mosquitto-clients \
+CHECK_DEPS = bats clang libclang-rt-dev mandoc shellcheck iproute2 ca-certificates python3-venv openssl \
+	libhiredis-dev redis-server redis-tools mosquitto mosquitto-clients \
 	default-jre-headless maven kcat
 LONG_DEPS = valgrind
 build_deps = $(DEPS) $(sort $(foreach b,$(in) $(mod),$(DEPS_$(b))))
@@ -76,9 +76,13 @@ go-demo:
 $(B)/test/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/test.o $(obj_test)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(libs)
+# What lies in a module is linked to its test.
+$(B)/test/test_mqtt: $(call obj,backends/mqtt/mqtt_map.c backends/mqtt/mqtt_reason.c)
 # It loads the module of this build.
 $(B)/test/test_tls $(B)/test/test_link_tls: | $(if $(filter tls,$(mod)),$(B)/modules/tls.so)
 $(B)/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(obj_test)
 	@mkdir -p $(@D)
-	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(libs)
+	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(libs) $(LIBS_$(@F))
+# What a target is held against.
+LIBS_fuzz_resp = -lhiredis
 .PRECIOUS: $(B)/%.o

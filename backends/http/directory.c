@@ -5,6 +5,7 @@
  * for a publisher that stays, watches on them.
  */
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "backends/http/http.h"
 #include "core/log.h"
@@ -49,6 +50,16 @@ peer_has_topic(const struct peer *p, struct bytes topic)
 	return bytes_eq(bytes_of(p->topic, p->topic_len), topic);
 }
 
+/* ---- who is who ---- */
+
+uint64_t
+http_hash(uint64_t h, struct bytes b)
+{
+	for (size_t i = 0; i < b.n; i++)
+		h = (h ^ (unsigned char)b.p[i]) * 0x100000001b3;
+	return (h ^ h >> 29) * 0x9e3779b97f4a7c15;
+}
+
 /* The broker's uuid at the end of a node id; the whole id where it has none. */
 static struct bytes
 peer_uuid(const struct peer *p)
@@ -56,27 +67,104 @@ peer_uuid(const struct peer *p)
 	return p->id_len > 36 ? bytes_of(p->id + p->id_len - 36, 36) : bytes_of(p->id, p->id_len);
 }
 
-/* A subscriber of ours is in both dialects: it is one subscriber. */
-bool
+static struct bytes
+peer_host(const struct peer *p)
+{
+	const char *colon = strrchr(p->address, ':');
+
+	return colon ? bytes_of(p->address, (size_t)(colon - p->address)) : bytes_str(p->address);
+}
+
+/* A subscriber of ours is in both dialects: it is one subscriber. The same uuid on
+ * another host is somebody else's, whatever it says. */
+static bool
 same_subscriber(const struct peer *a, const struct peer *b)
 {
-	return bytes_eq(peer_uuid(a), peer_uuid(b)) &&
+	return a->subscriber_hash == b->subscriber_hash &&
+		bytes_eq(peer_uuid(a), peer_uuid(b)) && bytes_eq(peer_host(a), peer_host(b)) &&
 		peer_has_topic(a, bytes_of(b->topic, b->topic_len)) &&
 		strcmp(a->version, b->version) == 0;
 }
 
-static struct peer **
-find_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
+static uint64_t
+hash_subscriber(const struct http_broker *hb, const struct peer *p)
+{
+	uint64_t h = http_hash(hb->hash_seed, peer_uuid(p));
+
+	h = http_hash(h, peer_host(p));
+	h = http_hash(h, bytes_of(p->topic, p->topic_len));
+	return http_hash(h, bytes_str(p->version));
+}
+
+/* Where anybody can say anything, the address belongs to the name. */
+static uint64_t
+hash_name(const struct http_broker *hb, unsigned dialect, const struct service *s,
 	const struct node *n)
 {
-	struct peer **p = &hb->dir.peers;
+	uint64_t h = http_hash(hb->hash_seed + dialect, n->id);
 
-	for (; *p; p = &(*p)->next)
-		if ((*p)->dialect == dialect &&
-		    bytes_eq(bytes_of((*p)->id, (*p)->id_len), n->id) &&
-		    bytes_eq(bytes_str((*p)->version), s->version))
-			return p;
+	h = http_hash(h, s->version);
+	return hb->registry->ops->hearsay ? http_hash(h, n->address) : h;
+}
+
+static struct peer *
+find_peer(const struct http_broker *hb, unsigned dialect, const struct service *s,
+	const struct node *n, uint64_t h)
+{
+	struct peer *p = hb->dir.index ? hb->dir.index->name[h & (PEER_BUCKETS - 1)] : NULL;
+
+	while (p && (p->name_hash != h || p->dialect != dialect ||
+	    !bytes_eq(bytes_of(p->id, p->id_len), n->id) ||
+	    !bytes_eq(bytes_str(p->version), s->version) ||
+	    (hb->registry->ops->hearsay && !bytes_eq(bytes_str(p->address), n->address))))
+		p = p->next_name;
 	return p;
+}
+
+static struct peer **
+subscriber_bucket(const struct http_broker *hb, unsigned dialect, uint64_t h)
+{
+	return &hb->dir.index->subscriber[dialect][h & (PEER_BUCKETS - 1)];
+}
+
+static struct peer *
+first_of_subscriber(const struct http_broker *hb, unsigned dialect, const struct peer *p)
+{
+	struct peer *q = *subscriber_bucket(hb, dialect, p->subscriber_hash);
+
+	while (q && !same_subscriber(q, p))
+		q = q->next_subscriber;
+	return q;
+}
+
+struct peer *
+peer_of_subscriber(const struct http_broker *hb, const struct peer *p)
+{
+	struct peer *q = first_of_subscriber(hb, DIALECT_NEW, p);
+
+	return q ? q : first_of_subscriber(hb, DIALECT_OLD, p);
+}
+
+static void
+put_on(struct http_broker *hb, struct peer *p)
+{
+	struct peer **name, *first, **at;
+
+	if (!hb->dir.index)
+		hb->dir.index = xcalloc(1, sizeof *hb->dir.index);
+	name = &hb->dir.index->name[p->name_hash & (PEER_BUCKETS - 1)];
+	p->next_name = *name;
+	*name = p;
+	/* Behind the first of the same subscriber, which stays the first. */
+	first = first_of_subscriber(hb, p->dialect, p);
+	at = first ? &first->next_subscriber :
+		subscriber_bucket(hb, p->dialect, p->subscriber_hash);
+	p->next_subscriber = *at;
+	*at = p;
+	p->next = hb->dir.peers;
+	if (p->next)
+		p->next->prev = p;
+	hb->dir.peers = p;
 }
 
 static size_t
@@ -86,11 +174,20 @@ peer_size(size_t id, size_t address, size_t topic, size_t version)
 }
 
 static void
-take_off(struct http_broker *hb, struct peer **at)
+take_off(struct http_broker *hb, struct peer *p)
 {
-	struct peer *p = *at;
+	struct peer **at = &hb->dir.index->name[p->name_hash & (PEER_BUCKETS - 1)];
 
-	*at = p->next;
+	while (*at != p)
+		at = &(*at)->next_name;
+	*at = p->next_name;
+	at = subscriber_bucket(hb, p->dialect, p->subscriber_hash);
+	while (*at != p)
+		at = &(*at)->next_subscriber;
+	*at = p->next_subscriber;
+	*(p->prev ? &p->prev->next : &hb->dir.peers) = p->next;
+	if (p->next)
+		p->next->prev = p->prev;
 	hb->dir.crowded = false;
 	hb->dir.npeers--;
 	hb->dir.peer_bytes -= peer_size(p->id_len, strlen(p->address), p->topic_len,
@@ -138,7 +235,7 @@ has_room(const struct directory *dir, size_t size)
 static bool
 make_room(struct http_broker *hb, struct bytes topic, size_t size)
 {
-	struct peer **at = &hb->dir.peers;
+	struct peer *next;
 
 	if (!has_room(&hb->dir, size) && !hb->dir.said_full) {
 		log_warn("http: %zu subscribers are registered: no more are kept", hb->dir.npeers);
@@ -146,11 +243,11 @@ make_room(struct http_broker *hb, struct bytes topic, size_t size)
 	}
 	if (!has_room(&hb->dir, size) && (hb->dir.crowded || !route_wanted(hb, topic)))
 		return false;
-	while (*at && !has_room(&hb->dir, size))
-		if ((*at)->refs == 1 && !route_wanted(hb, bytes_of((*at)->topic, (*at)->topic_len)))
-			take_off(hb, at);
-		else
-			at = &(*at)->next;
+	for (struct peer *p = hb->dir.peers; p && !has_room(&hb->dir, size); p = next) {
+		next = p->next;
+		if (p->refs == 1 && !route_wanted(hb, bytes_of(p->topic, p->topic_len)))
+			take_off(hb, p);
+	}
 	hb->dir.crowded = !has_room(&hb->dir, size);
 	return !hb->dir.crowded;
 }
@@ -159,15 +256,15 @@ static void
 add_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 	const struct node *n, struct bytes topic)
 {
-	struct peer **at = find_peer(hb, dialect, s, n), *p = *at;
-	size_t size;
-
+	uint64_t h = hash_name(hb, dialect, s, n);
+	struct peer *p = find_peer(hb, dialect, s, n, h);
 	bool secure = bytes_eq(node_meta(n, "secure"), BYTES("true"));
+	size_t size;
 
 	if (p && bytes_eq(bytes_str(p->address), n->address) && p->secure == secure)
 		return;
 	if (p)
-		take_off(hb, at);	/* the same node at another address */
+		take_off(hb, p);	/* the same node at another address */
 	size = peer_size(n->id.n, n->address.n, topic.n, s->version.n);
 	if (!make_room(hb, topic, size))
 		return;
@@ -185,8 +282,9 @@ add_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 	p->topic_len = topic.n;
 	p->says_topic = lost_backslashes(topic, n->id);
 	p->version = xmemdup0(s->version.p, s->version.n);
-	p->next = hb->dir.peers;
-	hb->dir.peers = p;
+	p->name_hash = h;
+	p->subscriber_hash = hash_subscriber(hb, p);
+	put_on(hb, p);
 	hb->dir.changed = true;
 	log_debug("http: found %.*s at %.*s (%s, %s)", BYTES_FMT(n->id), BYTES_FMT(n->address),
 		dialects[dialect].service, p->version);
@@ -195,15 +293,12 @@ add_peer(struct http_broker *hb, unsigned dialect, const struct service *s,
 void
 directory_drop(struct http_broker *hb, struct peer *p)
 {
-	struct peer **at = &hb->dir.peers;
+	struct peer *q;
 
 	/* In the other dialect it is the same process. */
 	peer_ref(p);
-	while (*at)
-		if (*at == p || same_subscriber(*at, p))
-			take_off(hb, at);
-		else
-			at = &(*at)->next;
+	while ((q = peer_of_subscriber(hb, p)) != NULL)
+		take_off(hb, q);
 	peer_unref(hb, p);
 	routes_changed(hb);
 }
@@ -213,15 +308,8 @@ directory_count(const struct http_broker *hb, struct bytes topic)
 {
 	unsigned n = 0;
 
-	for (const struct peer *p = hb->dir.peers; p; p = p->next) {
-		const struct peer *q = hb->dir.peers;
-
-		if (!peer_has_topic(p, topic))
-			continue;
-		while (q != p && !same_subscriber(p, q))
-			q = q->next;
-		n += q == p;
-	}
+	for (const struct peer *p = hb->dir.peers; p; p = p->next)
+		n += peer_has_topic(p, topic) && peer_of_subscriber(hb, p) == p;
 	return n;
 }
 
@@ -250,6 +338,27 @@ dir_found(struct lookup *l, const struct service *s)
 	}
 	hb->dir.hit[d] |= wanted;
 	return wanted;
+}
+
+static void
+dir_refused(struct lookup *l, const struct service *s, const char *why)
+{
+	struct http_broker *hb = l->arg;
+	struct bytes topic;
+
+	for (size_t i = 0; i < s->nnodes; i++) {
+		const struct node *n = &s->nodes[i];
+
+		if (!node_topic(s, n, &topic))
+			continue;
+		route_refused(hb, topic, n, why);
+		/* Who waits is not told at the end of the lookup. */
+		if (hb->audience.fn && bytes_eq(hb->audience.topic, topic) && !hb->dir.said_refused) {
+			log_warn("%.*s at %.*s is not believed: %s", BYTES_FMT(n->id),
+				BYTES_FMT(n->address), why);
+			hb->dir.said_refused = true;
+		}
+	}
 }
 
 static void
@@ -314,6 +423,28 @@ directory_look(struct http_broker *hb, struct error *err)
 
 /* ---- watching ---- */
 
+/* A goodbye may leave the version out, and is for the node at that address. */
+static void
+forget_node(struct http_broker *hb, unsigned dialect, const struct service *s,
+	const struct node *n)
+{
+	struct peer *next, *p;
+
+	if (s->version.n && n->address.n) {
+		p = find_peer(hb, dialect, s, n, hash_name(hb, dialect, s, n));
+		if (p)
+			take_off(hb, p);
+		return;
+	}
+	for (p = hb->dir.peers; p; p = next) {
+		next = p->next;
+		if (p->dialect == dialect && bytes_eq(bytes_of(p->id, p->id_len), n->id) &&
+		    (!s->version.n || bytes_eq(bytes_str(p->version), s->version)) &&
+		    (!n->address.n || bytes_eq(bytes_str(p->address), n->address)))
+			take_off(hb, p);
+	}
+}
+
 static void
 dir_changed(struct watch *w, enum registry_action action, const struct service *s)
 {
@@ -325,16 +456,7 @@ dir_changed(struct watch *w, enum registry_action action, const struct service *
 		struct bytes topic;
 
 		if (action == REGISTRY_DELETE) {
-			struct peer **p = &hb->dir.peers;
-
-			/* A goodbye may leave the version out. */
-			while (*p)
-				if ((*p)->dialect == d &&
-				    bytes_eq(bytes_of((*p)->id, (*p)->id_len), n->id) &&
-				    (!s->version.n || bytes_eq(bytes_str((*p)->version), s->version)))
-					take_off(hb, p);
-				else
-					p = &(*p)->next;
+			forget_node(hb, d, s, n);
 		} else if (node_topic(s, n, &topic)) {
 			add_peer(hb, d, s, n, topic);
 		}
@@ -356,8 +478,11 @@ directory_watch(struct http_broker *hb, struct error *err)
 void
 directory_init(struct http_broker *hb)
 {
+	if (getrandom(&hb->hash_seed, sizeof hb->hash_seed, GRND_NONBLOCK) < 0)
+		hb->hash_seed = loop_clock_ns();
 	for (unsigned d = 0; d < DIALECTS; d++) {
-		hb->dir.lookup[d] = (struct lookup){ .found = dir_found, .done = dir_done, .arg = hb };
+		hb->dir.lookup[d] = (struct lookup){ .found = dir_found, .done = dir_done,
+			.refused = dir_refused, .arg = hb };
 		hb->dir.watch[d] = (struct watch){ .name = bytes_str(dialects[d].service),
 			.changed = dir_changed, .arg = hb };
 	}
@@ -376,5 +501,7 @@ directory_release(struct http_broker *hb)
 		registry_unwatch(hb->registry, &hb->dir.watch[d]);
 	}
 	while (hb->dir.peers)
-		take_off(hb, &hb->dir.peers);
+		take_off(hb, hb->dir.peers);
+	free(hb->dir.index);
+	hb->dir.index = NULL;
 }

@@ -3,28 +3,31 @@
  * One keep-alive connection to a subscriber, with pipelined requests: that keeps
  * the publisher's order and is fast at once (design.md 2).
  *
- * Requests stand in a ring: [head, sent) have left and wait for their answers,
- * [sent, tail) have not left yet. The first on a connection goes alone; its
- * answer shows that the node lives and keeps connections, and opens the window.
+ * The first request on a connection goes alone; its answer shows that the node
+ * lives and keeps connections, and opens the window.
  *
  * When a connection goes, what was in flight is sent once more on a new one: a
  * keep-alive connection may be closed by its server at any moment, and only so
  * can that be told from a dead node. The subscriber may then see it twice. Lost
  * a second time, its fate is unknown. So each connection that goes settles a
  * request or marks one, and there is an end to it.
+ *
+ * After such a loss requests go one at a time, so that a server that closes after
+ * each answer, or each few, gets nothing twice again; a connection that has borne
+ * `calm` answers is no such server's, and its window doubles, and so on. Each loss
+ * doubles `calm`, too.
  */
 #include <stdlib.h>
 
-#include "backends/http/http.h"
-#include "backends/proto/http.h"
+#include "backends/http/endpoint.h"
 #include "core/log.h"
 #include "core/net.h"
 
 enum {
 	DOWN_MS = 1000,			/* a node that failed is left alone for so long */
 	OUT_MAX = 512 * 1024,		/* rendered and not yet taken by the kernel */
-	ANSWER_MAX = 1024 * 1024,	/* a longer answer is no answer */
-	INTERIM_MAX = 64,		/* 1xx heads before an answer */
+	CALM_FIRST = 32,		/* answers before a window opens again */
+	CALM_MAX = 64 * 1024,
 	/* A node that sends its answers one by one wakes us for each. While more
 	 * than this many are to come, and eight times what came, we look away for
 	 * a millisecond: a Go subscriber then needs 4 to 17 times less CPU an event. */
@@ -32,44 +35,16 @@ enum {
 	NAP_NS = 1000 * 1000
 };
 
-struct endpoint {
-	struct http_broker *hb;
-	char *address;
-	unsigned dialect;
-	bool secure;			/* over TLS */
-	unsigned users;			/* peers that point here */
-	struct stream *stream;
-	struct request *ring;
-	size_t cap;
-	uint64_t head, sent, tail;
-	bool proven;			/* this connection has answered and stays */
-	bool single;			/* does not pipeline: one at a time */
-	bool no_more;			/* the connection will be closed by the node */
-	bool busy, doomed;		/* in a callback; to be freed after it */
-	struct error down;
-	uint64_t down_until_ns;
-	/* the answer under way */
-	struct http_drip drip;
-	unsigned interim;
-	uint64_t body_left;
-	bool chunked;
-	struct http_chunks chunks;
-	struct loop_timer nap;
-	struct loop_task pump;
-	struct loop_task fail;		/* with `down` as the reason */
-	struct endpoint *next;
-};
-
-static struct request *
-at(struct endpoint *e, uint64_t i)
+static struct endpoint **
+bucket(struct http_broker *hb, const char *address)
 {
-	return &e->ring[i & (e->cap - 1)];
+	return &hb->endpoints[http_hash(hb->hash_seed, bytes_str(address)) % ENDPOINT_BUCKETS];
 }
 
 static void
 endpoint_free(struct endpoint *e)
 {
-	struct endpoint **p = &e->hb->endpoints;
+	struct endpoint **p = bucket(e->hb, e->address);
 
 	if (e->busy) {
 		e->doomed = true;
@@ -107,6 +82,28 @@ endpoint_hang_up(struct endpoint *e)
 	e->body_left = 0;
 	e->drip = (struct http_drip){ 0 };
 	e->interim = 0;
+	e->window = e->window ? 1 : 0;
+	e->answered = 0;
+}
+
+/* Requests in flight may be lost by this node: so few of them at first. */
+static void
+endpoint_calm_down(struct endpoint *e)
+{
+	e->window = 1;
+	e->calm = !e->calm ? CALM_FIRST : e->calm < CALM_MAX ? 2 * e->calm : CALM_MAX;
+}
+
+static void
+endpoint_went_well(struct endpoint *e, uint64_t answers)
+{
+	e->answered += answers;
+	if (!e->window || e->answered < e->calm)
+		return;
+	e->answered = 0;
+	e->window *= 2;
+	if (e->window >= e->hb->depth)
+		e->window = 0;
 }
 
 /* Every request gets its result. known: what was in flight is known not to have
@@ -166,7 +163,7 @@ endpoint_lost(struct endpoint *e, const struct error *err)
 		return;
 	}
 	if (e->sent - e->head > 1)
-		e->single = true;
+		endpoint_calm_down(e);
 	if (!answered_all)
 		twice = endpoint_lost_twice(e, &n);
 	e->sent = e->head;
@@ -189,15 +186,13 @@ endpoint_fail_task(struct loop_task *t)
 	endpoint_idle(e);
 }
 
-static const char wants_tls[] = "speaks TLS, and its node does not say so";
-
 /* The node speaks something else than HTTP, or lies: nothing it says counts. */
 static void
 endpoint_broken(struct endpoint *e, const char *why)
 {
 	struct error err;
 
-	error_set(&err, why == wants_tls ? ERR_NOTFOUND : ERR_CONNECT, "%s: %s", e->address, why);
+	error_set(&err, why == endpoint_wants_tls ? ERR_NOTFOUND : ERR_CONNECT, "%s: %s", e->address, why);
 	endpoint_hang_up(e);
 	/* Some servers say good-bye to an idle connection in words (408). */
 	if (e->head < e->tail)
@@ -207,101 +202,6 @@ endpoint_broken(struct endpoint *e, const char *why)
 }
 
 /* ---- answers ---- */
-
-/* Requests given up before they left have no answer that would take them away.
- * The caller has set busy. */
-static void
-endpoint_drop_skipped(struct endpoint *e)
-{
-	while (e->head < e->sent && at(e, e->head)->skipped)
-		peer_unref(e->hb, at(e, e->head++)->peer);
-}
-
-static void
-endpoint_answer(struct endpoint *e, const struct http_head *h)
-{
-	struct request r = *at(e, e->head++);
-	struct error err;
-
-	if (h->status == 200) {
-		route_result(e->hb, &r, NULL, true);
-		return;
-	}
-	/* Another process has that address now, and never heard of this node. */
-	if (h->status == 404 && !r.peer->gone)
-		directory_drop(e->hb, r.peer);
-	error_set(&err, ERR_REFUSED, "%s: answered %u %.*s", e->address, h->status,
-		BYTES_FMT(h->reason));
-	route_result(e->hb, &r, &err, false);
-}
-
-/* Takes what belongs to the body of the last answer. */
-static size_t
-endpoint_body(struct endpoint *e, char *p, size_t n, const char **why)
-{
-	enum http_result r;
-	size_t used, len;
-
-	if (!e->chunked) {
-		used = e->body_left < n ? (size_t)e->body_left : n;
-		e->body_left -= used;
-		return used;
-	}
-	r = http_chunked(&e->chunks, p, n, ANSWER_MAX, &used, &len, why);
-	e->chunked = r == HTTP_MORE;
-	return r == HTTP_BAD ? 0 : used;
-}
-
-/* One answer's head (no body is under way); 0: not complete, or *why is set. */
-static size_t
-endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
-{
-	struct http_head h;
-
-	if (!e->secure && !e->proven && secure_wanted(p, n)) {
-		*why = wants_tls;
-		return 0;
-	}
-	if (!http_head_ripe(&e->drip, p, n) || http_response_parse(&h, p, n, why) != HTTP_OK)
-		return 0;
-	e->drip = (struct http_drip){ 0 };
-	*why = NULL;
-	if (h.status < 200 && h.status != 101) {
-		*why = ++e->interim > INTERIM_MAX ? "sends 1xx heads without end" : NULL;
-		return h.size;
-	}
-	e->interim = 0;
-	endpoint_drop_skipped(e);
-	if (e->head == e->sent) {
-		*why = "answered without having been asked";
-		return 0;
-	}
-	if (h.content_length > ANSWER_MAX) {
-		*why = "answered with more than a megabyte";
-		return 0;
-	}
-	if (h.chunked) {
-		e->chunked = true;
-		http_chunks_init(&e->chunks);
-	} else if (h.has_length) {
-		e->body_left = h.content_length;
-	} else if (h.status != 204 && h.status != 304) {
-		h.keep_alive = false;	/* the body ends with the connection */
-		e->body_left = ANSWER_MAX;	/* or when we have had enough */
-	}
-	if (h.keep_alive)
-		e->proven = true;
-	else
-		e->no_more = true;
-	endpoint_answer(e, &h);
-	return h.size;
-}
-
-static bool
-endpoint_in_body(const struct endpoint *e)
-{
-	return e->chunked || e->body_left;
-}
 
 /* What came behind its last answer was not looked at, nor is the rest of its body. */
 static void
@@ -344,14 +244,14 @@ endpoint_data(struct stream *st, char *p, size_t n)
 
 	e->busy = true;
 	while (used < n && !why && e->stream == st) {
-		size_t took = endpoint_in_body(e) ?
-			endpoint_body(e, p + used, n - used, &why) :
-			endpoint_head(e, p + used, n - used, &why);
+		size_t took = endpoint_take(e, p + used, n - used, &why);
 
 		if (took == 0)
 			break;
 		used += took;
 	}
+	if (e->stream == st)
+		endpoint_went_well(e, e->head - before);
 	if (why && e->stream == st) {
 		endpoint_broken(e, why);
 		used = n;
@@ -369,54 +269,13 @@ endpoint_data(struct stream *st, char *p, size_t n)
 
 /* ---- requests ---- */
 
-static struct bytes
-endpoint_topic_id(struct http_broker *hb, const struct peer *p)
-{
-	struct buf *id = &hb->scratch;
-
-	buf_clear(id);
-	buf_add(id, p->topic, p->topic_len);
-	buf_add(id, p->id + p->id_len - 37, 37);
-	return buf_bytes(id);
-}
-
-/* A new-dialect envelope begins {"Header":{"... because the topic is always in
- * it; the old dialect's is the same with its own topic header put in front. */
-static void
-endpoint_render(struct endpoint *e, const struct request *r)
-{
-	static const struct bytes begin = BYTES("{\"Header\":{");
-	struct buf *out = stream_out(e->stream);
-	struct bytes body = buf_bytes(&r->flight->body), topic;
-	struct bytes id = bytes_of(r->peer->id, r->peer->id_len);
-	size_t extra;
-
-	if (r->peer->says_topic)
-		id = endpoint_topic_id(e->hb, r->peer);
-	if (e->dialect == DIALECT_NEW) {
-		http_add_publish_head(out, bytes_str(dialects[e->dialect].path), id,
-			bytes_str(e->address), body.n);
-		buf_add_bytes(out, body);
-		return;
-	}
-	topic = buf_bytes(&r->flight->route->topic_json);
-	extra = sizeof "\"" HEADER_OLD_TOPIC "\":," - 1 + topic.n;
-	http_add_publish_head(out, bytes_str(dialects[e->dialect].path), id,
-		bytes_str(e->address), body.n + extra);
-	buf_add_bytes(out, begin);
-	buf_add_str(out, "\"" HEADER_OLD_TOPIC "\":");
-	buf_add_bytes(out, topic);
-	buf_add_ch(out, ',');
-	buf_add(out, body.p + begin.n, body.n - begin.n);
-}
-
 static int endpoint_connect(struct endpoint *, struct error *);
 
 /* Sends what the window has room for. */
 static void
 endpoint_fill(struct endpoint *e)
 {
-	size_t depth = e->proven && !e->single ? e->hb->depth : 1;
+	size_t depth = !e->proven ? 1 : e->window ? e->window : e->hb->depth;
 
 	while (e->sent < e->tail && e->sent - e->head < depth &&
 	    buf_len(stream_out(e->stream)) < OUT_MAX) {
@@ -539,7 +398,7 @@ endpoint_send(struct http_broker *hb, struct endpoint *e, const struct request *
 struct endpoint *
 endpoint_get(struct http_broker *hb, const struct peer *p)
 {
-	struct endpoint *e = hb->endpoints;
+	struct endpoint **at = bucket(hb, p->address), *e = *at;
 
 	while (e && (e->dialect != p->dialect || e->secure != p->secure ||
 	    strcmp(e->address, p->address) != 0))
@@ -554,8 +413,8 @@ endpoint_get(struct http_broker *hb, const struct peer *p)
 		e->fail.fn = endpoint_fail_task;
 		e->nap.fn = endpoint_nap_over;
 		e->pump.arg = e->fail.arg = e->nap.arg = e;
-		e->next = hb->endpoints;
-		hb->endpoints = e;
+		e->next = *at;
+		*at = e;
 	}
 	e->users++;
 	return e;
@@ -575,31 +434,39 @@ endpoint_down(const struct endpoint *e)
 	return e->down_until_ns && loop_clock_ns() < e->down_until_ns ? &e->down : NULL;
 }
 
+static unsigned
+endpoint_forget(struct endpoint *e, const struct flight *fl)
+{
+	unsigned sent = 0;
+	bool stuck = false;
+
+	for (uint64_t i = e->head; i < e->tail; i++) {
+		struct request *r = at(e, i);
+
+		if (r->flight != fl)
+			continue;
+		r->flight = NULL;
+		sent += i < e->sent || r->lost;
+		stuck |= i == e->head && i < e->sent;
+	}
+	/* It has not answered the oldest in all that time, and what came behind it
+	 * waits in vain. */
+	if (stuck) {
+		error_set(&e->down, ERR_UNKNOWN, "%s: no answer within %u ms", e->address,
+			e->hb->b.opts.timeout_ms);
+		loop_defer(e->hb->loop, &e->fail);
+	}
+	return sent;
+}
+
 unsigned
 endpoints_forget(struct http_broker *hb, struct flight *fl)
 {
 	unsigned sent = 0;
 
-	for (struct endpoint *e = hb->endpoints; e; e = e->next) {
-		bool stuck = false;
-
-		for (uint64_t i = e->head; i < e->tail; i++) {
-			struct request *r = at(e, i);
-
-			if (r->flight != fl)
-				continue;
-			r->flight = NULL;
-			sent += i < e->sent || r->lost;
-			stuck |= i == e->head && i < e->sent;
-		}
-		/* It has not answered the oldest in all that time, and what came
-		 * behind it waits in vain. */
-		if (stuck) {
-			error_set(&e->down, ERR_UNKNOWN, "%s: no answer within %u ms", e->address,
-				hb->b.opts.timeout_ms);
-			loop_defer(hb->loop, &e->fail);
-		}
-	}
+	for (unsigned i = 0; i < ENDPOINT_BUCKETS; i++)
+		for (struct endpoint *e = hb->endpoints[i]; e; e = e->next)
+			sent += endpoint_forget(e, fl);
 	return sent;
 }
 
@@ -609,11 +476,12 @@ endpoints_release(struct http_broker *hb)
 {
 	struct endpoint *e, *next;
 
-	for (e = hb->endpoints; e; e = next) {
-		e->busy = true;		/* or the last peer would free it under us */
-		while (e->head < e->tail)
-			peer_unref(hb, at(e, e->head++)->peer);
-		next = e->next;
-		endpoint_idle(e);
-	}
+	for (unsigned i = 0; i < ENDPOINT_BUCKETS; i++)
+		for (e = hb->endpoints[i]; e; e = next) {
+			e->busy = true;		/* or the last peer would free it under us */
+			while (e->head < e->tail)
+				peer_unref(hb, at(e, e->head++)->peer);
+			next = e->next;
+			endpoint_idle(e);
+		}
 }

@@ -307,6 +307,7 @@ http_release(struct broker *b)
 	http_disconnect(b);
 	envelope_release(&hb->envelope);
 	buf_release(&hb->scratch);
+	buf_release(&hb->payload);
 	free((char *)hb->audience.topic.p);
 	secure_release(hb);
 	free(hb->deliveries);

@@ -11,7 +11,8 @@
  *	limits.c	how much of time, memory and descriptors peers may take
  *	directory.c	the publisher's view of who subscribes: lookups, watches
  *	route.c		from a topic to the nodes that must answer
- *	endpoint.c	one connection to a node: pipelining, answers, failures
+ *	endpoint.c	one connection to a node: pipelining, failures
+ *	exchange.c	the bytes of a request and of an answer
  *	secure.c	when either side speaks TLS
  *
  * go-micro has two dialects that never see each other (2.1). We register with
@@ -102,7 +103,9 @@ struct peer {
 	size_t id_len, topic_len;
 	bool says_topic;		/* its own id is <topic>-<uuid>, whatever was found */
 	struct endpoint *endpoint;
-	struct peer *next;		/* the directory's list */
+	struct peer *next, *prev;	/* the directory's list */
+	uint64_t name_hash, subscriber_hash;
+	struct peer *next_name, *next_subscriber;	/* in its buckets */
 };
 
 /* A published event under way. Reused, with the memory of its body. */
@@ -128,11 +131,21 @@ struct request {
 	bool skipped;			/* given up before it was sent */
 };
 
+enum { PEER_BUCKETS = 1024 };		/* a power of two */
+
+/* By what a node calls itself, and by whose it is. */
+struct peer_index {
+	struct peer *name[PEER_BUCKETS];
+	struct peer *subscriber[DIALECTS][PEER_BUCKETS];
+};
+
 struct directory {
 	struct peer *peers;
+	struct peer_index *index;	/* NULL: there never was a peer */
 	uint32_t serials;
 	size_t npeers, peer_bytes;
 	bool said_full, crowded;	/* it is full; of nodes that are all needed */
+	bool said_refused;
 	struct lookup lookup[DIALECTS];
 	struct watch watch[DIALECTS];
 	bool looking[DIALECTS];
@@ -161,16 +174,19 @@ struct route {
 	struct group *groups;
 	size_t ngroups;
 	size_t flights;			/* events under way */
+	char *refused;			/* a node of it that is not believed, and why */
+	unsigned nrefused;
 	struct route *next;
 };
 
-enum { ROUTE_BUCKETS = 256 };
+enum { ROUTE_BUCKETS = 256, ENDPOINT_BUCKETS = 256 };
 
 struct http_broker {
 	struct broker b;
 	struct loop *loop;
 	struct registry *registry;
 	char uuid[37];
+	uint64_t hash_seed;		/* others choose what is hashed */
 	bool speaks[DIALECTS];		/* -X http.dialect */
 	uint64_t body_max;
 	struct http_limits limits;
@@ -181,6 +197,7 @@ struct http_broker {
 	struct server server[DIALECTS];
 	struct envelope envelope;
 	struct buf scratch;
+	struct buf payload;		/* --wire raw: the request's body, before it is decoded */
 	struct delivery *deliveries;	/* a ring over event numbers */
 	size_t ndeliveries;		/* its size, a power of two */
 	uint64_t oldest;		/* lowest number not yet acknowledged */
@@ -195,7 +212,7 @@ struct http_broker {
 	struct route *last_route;
 	size_t nroutes;
 	bool routes_walked;
-	struct endpoint *endpoints;
+	struct endpoint *endpoints[ENDPOINT_BUCKETS];
 	struct flight *oldest_flight, *newest_flight, *free_flights;
 	struct loop_timer expiry;
 	size_t depth;			/* requests in flight on one connection */
@@ -215,6 +232,8 @@ bool secure_server(const struct http_broker *);
 /* Once the listener is there: its host goes into a self-made certificate. */
 int secure_server_open(struct http_broker *, const struct server *, struct error *);
 int secure_accept(struct http_broker *, struct stream *, struct error *);
+/* Instead of accepting: says no in TLS, and the stream is to be closed. */
+void secure_refuse(struct stream *);
 int secure_connect(struct http_broker *, struct stream *, const char *address, struct error *);
 /* Why the user will not have that node spoken to; NULL: nothing is against it. */
 const struct error *secure_unfit(const struct http_broker *, const struct peer *);
@@ -239,14 +258,20 @@ void directory_drop(struct http_broker *, struct peer *);
 void peer_ref(struct peer *);
 void peer_unref(struct http_broker *, struct peer *);
 bool peer_has_topic(const struct peer *, struct bytes topic);
-/* One subscriber (of ours) that is in both dialects, as two peers. */
-bool same_subscriber(const struct peer *, const struct peer *);
+/* Of the peers of one subscriber (of ours, which is in both dialects) the one to
+ * send to: of the new dialect, the one known longest. */
+struct peer *peer_of_subscriber(const struct http_broker *, const struct peer *);
+/* For tables of what others choose. */
+uint64_t http_hash(uint64_t, struct bytes);
 
 /* route.c */
 void routes_init(struct http_broker *);
 int route_publish(struct http_broker *, const struct publication *, struct error *);
 /* Is anybody waiting for nodes of that topic? */
 bool route_wanted(struct http_broker *, struct bytes topic);
+/* There is a node of that topic which is not believed. */
+void route_refused(struct http_broker *, struct bytes topic, const struct node *,
+	const char *why);
 /* A lookup of both dialects has ended. err: it could not be done. */
 void routes_looked_up(struct http_broker *, const struct error *err);
 /* The directory has changed: routes are made anew when next used. */

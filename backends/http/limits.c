@@ -259,7 +259,10 @@ limits_admit(struct server *srv, struct stream *st, uint64_t *host)
 		conn_free(victim);
 		return true;
 	}
-	http_add_bad_request(stream_out(st), 503, "too many connections");
+	if (hb->tls_server)
+		secure_refuse(st);
+	else
+		http_add_bad_request(stream_out(st), 503, "too many connections");
 	stream_flush(st);
 	return false;
 }

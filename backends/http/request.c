@@ -65,6 +65,10 @@ conn_handle(struct conn *c, const struct http_head *h, char *body, size_t len)
 	if (is_form(h->content_type))
 		len = 0;
 	null = len < 64 && is_null(body, len);
+	if (hb->b.opts.wire == WIRE_RAW) {	/* decoding is in place */
+		buf_clear(&hb->payload);
+		buf_add(&hb->payload, body, len);
+	}
 	if (envelope_read(&hb->envelope, body, len) < 0) {
 		conn_error(c, null ? 400 : 500, "Error parsing request body: ",
 			bytes_str(hb->envelope.error), last);

@@ -69,6 +69,7 @@ route_free(struct http_broker *hb, struct route **at)
 	route_clear(hb, r);
 	buf_release(&r->topic_json);
 	free((char *)r->topic.p);
+	free(r->refused);
 	free(r);
 }
 
@@ -113,16 +114,6 @@ route_group(struct route *r, const char *version)
 	return NULL;
 }
 
-/* The same subscriber in the other dialect? It is asked once. */
-static bool
-group_has(const struct group *g, const struct peer *p)
-{
-	for (size_t i = 0; i < g->npeers; i++)
-		if (same_subscriber(g->peers[i], p))
-			return true;
-	return false;
-}
-
 static void
 route_add(struct route *r, struct peer *p, struct http_broker *hb)
 {
@@ -134,8 +125,6 @@ route_add(struct route *r, struct peer *p, struct http_broker *hb)
 		*g = (struct group){ .version = p->version };
 		g->broadcast = strcmp(p->version, VERSION_BROADCAST) == 0;
 		g->turn = (size_t)loop_clock_ns() >> 10;	/* publishers start anywhere */
-	} else if (group_has(g, p)) {
-		return;
 	}
 	g->peers = xrealloc(g->peers, (g->npeers + 1) * sizeof *g->peers);
 	g->peers[g->npeers++] = p;
@@ -144,8 +133,8 @@ route_add(struct route *r, struct peer *p, struct http_broker *hb)
 		p->endpoint = endpoint_get(hb, p);
 }
 
-/* The groups as the directory has them now; the new dialect's nodes first, so
- * that a subscriber in both is spoken to in the new one. */
+/* The groups as the directory has them now; a subscriber in both dialects is asked
+ * once. */
 static void
 route_make(struct http_broker *hb, struct route *r)
 {
@@ -155,10 +144,9 @@ route_make(struct http_broker *hb, struct route *r)
 
 	r->groups = NULL;
 	r->ngroups = 0;
-	for (unsigned d = 0; d < DIALECTS; d++)
-		for (struct peer *p = hb->dir.peers; p; p = p->next)
-			if (p->dialect == d && peer_has_topic(p, r->topic))
-				route_add(r, p, hb);
+	for (struct peer *p = hb->dir.peers; p; p = p->next)
+		if (peer_has_topic(p, r->topic) && peer_of_subscriber(hb, p) == p)
+			route_add(r, p, hb);
 	route_clear(hb, &was);		/* after: peers that stay keep their connection */
 	r->dirty = false;
 }
@@ -397,12 +385,40 @@ route_result(struct http_broker *hb, struct request *r, const struct error *err,
 
 /* ---- waiting for a lookup ---- */
 
+void
+route_refused(struct http_broker *hb, struct bytes topic, const struct node *n, const char *why)
+{
+	struct route *r = route_find(hb, topic);
+	struct buf text = BUF_INIT;
+
+	if (!r || !r->asked || r->nrefused++)
+		return;
+	buf_add(&text, n->id.p, n->id.n < 100 ? n->id.n : 100);
+	buf_add_str(&text, " at ");
+	buf_add(&text, n->address.p, n->address.n);
+	buf_add_str(&text, " is not believed: ");
+	buf_add_str(&text, why);
+	r->refused = xstrdup(buf_cstr(&text));
+	buf_release(&text);
+}
+
+static void
+nobody(const struct route *r, struct error *err)
+{
+	if (r->nrefused)
+		error_set(err, ERR_NOTFOUND, "nobody subscribes who is believed; %s", r->refused);
+	else
+		error_set(err, ERR_NOTFOUND,
+			"nobody subscribes (--wait 1 waits for a subscriber)");
+}
+
 /* Sends, or fails, what waited, in the order of publishing whatever the topic: a
  * subscriber may have several. What is published meanwhile lines up behind. */
 static void
 flights_let_go(struct http_broker *hb, const struct error *err)
 {
 	struct flight *fl, *next;
+	struct error none;
 	bool any = true;
 
 	while (any) {
@@ -415,18 +431,14 @@ flights_let_go(struct http_broker *hb, const struct error *err)
 			fl->waits = false;
 			if (fl->route->ngroups) {
 				flight_send(hb, fl);
-			} else {
-				flight_fail(fl, err, false);
-				flight_end(hb, fl);
+				continue;
 			}
+			if (!err)
+				nobody(fl->route, &none);
+			flight_fail(fl, err ? err : &none, false);
+			flight_end(hb, fl);
 		}
 	}
-}
-
-static void
-nobody(struct error *err)
-{
-	error_set(err, ERR_NOTFOUND, "nobody subscribes (--wait 1 waits for a subscriber)");
 }
 
 void
@@ -435,7 +447,6 @@ routes_looked_up(struct http_broker *hb, const struct error *err)
 	bool early = (hb->dir.hit[DIALECT_NEW] || hb->dir.hit[DIALECT_OLD]) &&
 		!hb->dir.lookup[DIALECT_NEW].all;
 	bool again = false;
-	struct error none;
 
 	hb->routes_walked = true;	/* what is published meanwhile must not free them */
 	for (unsigned i = 0; i < ROUTE_BUCKETS; i++)
@@ -454,8 +465,7 @@ routes_looked_up(struct http_broker *hb, const struct error *err)
 				r->none_until_ns = loop_clock_ns() + NONE_MS * 1000000ull;
 			r->looked_up = true;
 		}
-	nobody(&none);
-	flights_let_go(hb, err ? err : &none);
+	flights_let_go(hb, err);
 	for (unsigned i = 0; i < ROUTE_BUCKETS; i++)
 		for (struct route *r = hb->routes[i]; r; r = r->next)
 			if (r->looked_up)
@@ -506,7 +516,7 @@ route_publish(struct http_broker *hb, const struct publication *p, struct error 
 	if (r->dirty)
 		route_make(hb, r);
 	if (!r->ngroups && loop_clock_ns() < r->none_until_ns) {
-		nobody(err);
+		nobody(r, err);
 		return error_prefix_bytes(err, p->topic);
 	}
 	if (!r->ngroups && directory_look(hb, err) < 0)
@@ -516,6 +526,11 @@ route_publish(struct http_broker *hb, const struct publication *p, struct error 
 	if (hb->b.opts.timeout_ms && !loop_timer_is_set(&hb->expiry))
 		loop_timer_set(hb->loop, &hb->expiry, hb->b.opts.timeout_ms + 1);
 	if (!r->ngroups || r->asked) {
+		if (!r->asked) {
+			free(r->refused);
+			r->refused = NULL;
+			r->nrefused = 0;
+		}
 		r->asked = fl->waits = true;
 		return 0;
 	}

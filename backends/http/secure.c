@@ -71,6 +71,16 @@ secure_accept(struct http_broker *hb, struct stream *st, struct error *err)
 	return stream_start_tls(st, hb->tls_server, NULL, err);
 }
 
+/* An alert before any greeting: fatal, internal_error, which is what there is for a
+ * server that cannot. Words would be taken for another protocol's. */
+void
+secure_refuse(struct stream *st)
+{
+	static const char alert[] = { 0x15, 3, 1, 0, 2, 2, 80 };
+
+	buf_add(stream_out(st), alert, sizeof alert);
+}
+
 void
 secure_failed(struct http_broker *hb, const struct error *err)
 {

@@ -102,9 +102,14 @@ server_deliver(struct conn *c, struct bytes topic, struct bytes id, bool last)
 	uint64_t at = c->tail;
 
 	ev.topic = topic;
-	ev.msg = hb->envelope.msg;
-	hide_topic_headers(c->srv->dialect, &ev.msg, hb->envelope.headers, topic);
-	ev.wire = EVENT_WIRE_MICRO;
+	if (hb->b.opts.wire == WIRE_RAW) {
+		ev.msg.body = buf_bytes(&hb->payload);
+		ev.wire = EVENT_WIRE_RAW;
+	} else {
+		ev.msg = hb->envelope.msg;
+		hide_topic_headers(c->srv->dialect, &ev.msg, hb->envelope.headers, topic);
+		ev.wire = EVENT_WIRE_MICRO;
+	}
 	ev.time_us = c->read_us;
 	for (struct subscription *s = hb->b.subs; s; s = s->next) {
 		struct http_sub *hs = s->priv;

@@ -274,6 +274,8 @@ void group_init(struct kafka_subs *);
 void group_rebalance(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
 void group_committed(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
 void group_ack(struct kafka_subs *, uint64_t first, uint64_t last, bool ok);
+/* A topic is waited for. */
+void group_missing(struct kafka_subs *);
 void group_drain(struct kafka_subs *);
 void group_lag(struct kafka_subs *);
 void group_release(struct kafka_subs *);

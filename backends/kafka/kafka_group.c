@@ -396,6 +396,16 @@ group_assign(struct kafka_subs *su)
 	ask_start(&su->client, &s->ask);
 }
 
+/* With none of its topics there, whatever comes to be assigned is new. */
+void
+group_missing(struct kafka_subs *su)
+{
+	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next)
+		if (ks->s && !ks->missing_told)
+			return;
+	su->group.assigned = true;
+}
+
 /* ---- revocations ---- */
 
 static bool

@@ -86,6 +86,29 @@ pub_told(struct kafka_broker *kb, struct kafka_sent *e, enum fate fate, const st
 		broker_outcome(&kb->b, id, size, fate, err);
 }
 
+/* Of a producer that has given up, all that is left is thrown away: why it did is what
+ * there is to say. */
+static void
+pub_error(struct kafka_broker *kb, rd_kafka_resp_err_t code, struct error *err)
+{
+	bool purged = code == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+		code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+	char why[300];
+
+	if (purged || code == RD_KAFKA_RESP_ERR__FATAL) {
+		rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(kb->pub->client.rk, why,
+			sizeof why);
+
+		if (fatal) {
+			kafka_error(err, fatal, why);
+			return;
+		}
+	}
+	kafka_error(err, code, NULL);
+	if (purged)
+		error_set(err, ERR_REFUSED, "the transaction was aborted");
+}
+
 void
 pub_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 {
@@ -110,7 +133,7 @@ pub_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 	default:
 		break;
 	}
-	kafka_error(&err, m->err, NULL);
+	pub_error(kb, m->err, &err);
 	if (err.kind == ERR_TIMEOUT) {
 		enum error_kind kind = fate == FATE_UNKNOWN ? ERR_UNKNOWN : ERR_REFUSED;
 
@@ -120,9 +143,6 @@ pub_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 			error_set(&err, client_is_up(c) ? kind : c->last.kind,
 				"%s within %g s: %s", fate == FATE_UNKNOWN ? "no answer" :
 				"not sent", kb->b.opts.timeout_ms / 1000.0, c->last.text);
-	} else if (m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
-	    m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
-		error_set(&err, ERR_REFUSED, "the transaction was aborted");
 	}
 	pub_told(kb, m->_private, fate, &err);
 }
@@ -222,7 +242,7 @@ pub_flush(struct kafka_broker *kb)
 	    b->msgs, (int)b->n) != b->n)
 		for (size_t i = 0; i < b->n; i++)
 			if (b->msgs[i].err) {
-				kafka_error(&err, b->msgs[i].err, NULL);
+				pub_error(kb, b->msgs[i].err, &err);
 				pub_told(kb, b->msgs[i]._private, FATE_REFUSED, &err);
 			}
 	b->n = 0;
@@ -341,7 +361,7 @@ pub_single(struct kafka_broker *kb, struct kafka_out *t, int32_t partition, stru
 	bad = rd_kafka_produceva(kb->pub->client.rk, vu, n);
 	if (!bad)
 		return 0;
-	kafka_error(err, rd_kafka_error_code(bad), NULL);
+	pub_error(kb, rd_kafka_error_code(bad), err);
 	rd_kafka_error_destroy(bad);
 	if (h)
 		rd_kafka_headers_destroy(h);

@@ -183,18 +183,22 @@ read_error(struct kafka_subs *su, const rd_kafka_message_t *m)
 	switch (m->err) {
 	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
 	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-		if (!t || !t->ks || !su->group.name)
+		if (!t || !t->ks || !t->ks->s || !su->group.name)
 			break;
-		if (su->client.kb->missing_fails) {
+		if (su->client.kb->missing_fails || t->ks->s->opts.ended) {
 			error_set(&err, ERR_NOTFOUND, "there is no such topic");
 			sub_tell(t->ks, &err);
 		} else if (!t->ks->missing_told) {
 			t->ks->missing_told = true;
 			log_warn("%.*s: there is no such topic yet; waiting for it",
 				BYTES_FMT(t->name));
+			group_missing(su);
+			sub_tell(t->ks, NULL);
 		}
 		return;
 	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+		if (t)
+			error_prefix(&err, "%.*s", BYTES_FMT(t->name));
 		if (t && t->ks && !t->ks->told) {
 			sub_tell(t->ks, &err);
 			return;

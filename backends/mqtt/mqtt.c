@@ -128,7 +128,10 @@ mqtt_init(struct broker *b, struct error *err)
 		.input_max = mb->opt.max_packet + (size_t)MQTT_HEAD_MAX,
 	};
 	mb->link = link_new(b->loop, &mb->link_opt, &mqtt_link_ops, mb, err);
-	return mb->link ? 0 : -1;
+	if (!mb->link)
+		return -1;
+	link_lazy(mb->link, MQTT_PUB_NAP_US);
+	return 0;
 }
 
 static void

@@ -47,7 +47,8 @@ session_open(struct link *l)
 	struct error err;
 
 	if (k.password.p && !k.username.p && mb->version != MQTT_V5) {
-		error_set(&err, ERR_USAGE, "a password without a user: MQTT 3.1.1 has no such thing");
+		error_set(&err, ERR_USAGE, "%s: a password without a user: MQTT 3.1.1 has no such thing",
+			link_name(l));
 		link_fail(l, &err);
 		return;
 	}
@@ -68,6 +69,9 @@ session_open(struct link *l)
 	buf_release(&props);
 	buf_release(&will);
 	link_flush(l);
+	/* The password is not to lie about in what will be written over slowly. */
+	if (k.password.p && !buf_len(link_out(l)) && link_out(l)->data)
+		explicit_bzero(link_out(l)->data, link_out(l)->cap);
 }
 
 /* ---- CONNACK ---- */
@@ -102,12 +106,14 @@ read_server(struct mqtt_broker *mb, struct bytes props)
 		}
 }
 
+/* The server's own words, or the other server it names. */
 static struct bytes
 reason_string(struct bytes props)
 {
 	struct mqtt_prop prop;
 
-	return mqtt_prop_find(props, MQTT_PROP_REASON, &prop) ? prop.text : BYTES("");
+	return mqtt_prop_find(props, MQTT_PROP_REASON, &prop) ||
+		mqtt_prop_find(props, MQTT_PROP_SERVER_REFERENCE, &prop) ? prop.text : BYTES("");
 }
 
 static void
@@ -118,6 +124,7 @@ session_refused(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 
 	mqtt_reason_error(&err, MQTT_AT_CONNECT, "refused by the server", reason,
 		reason_string(pk->props));
+	error_prefix(&err, "%s", link_name(mb->link));
 	mb->old = mb->version == MQTT_V5 && reason == 0x84;
 	link_fail(mb->link, &err);
 }
@@ -151,8 +158,8 @@ session_accepted(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 		"keep-alive %u s", link_name(mb->link), mb->version == MQTT_V5 ? "5" : "3.1.1",
 		pk->session ? ", session kept" : "", mb->server.receive_maximum,
 		mb->server.max_packet, mb->server.alias_maximum, mb->server.keepalive);
-	sub_ready(mb, pk->session);
-	pub_ready(mb, pk->session);
+	sub_ready(mb, pk->session && mb->opt.session);
+	pub_ready(mb, pk->session && mb->opt.session);
 	if (!mb->was_ready) {
 		mb->was_ready = true;
 		broker_connected(&mb->b, NULL);
@@ -193,6 +200,18 @@ session_alive(struct loop_timer *t)
 	keepalive_set(mb);
 }
 
+/* Is what was to be finished? A server that writes to who has gone may stop reading
+ * what came before, so QoS 2 goes to its end. */
+static void
+drain_end(struct mqtt_broker *mb)
+{
+	if (!mb->drain_ping || mb->pongs < mb->drain_ping ||
+	    (mb->b.opts.ack == PUBLISH_ACK_NONE && flight_count(&mb->pub.flight)))
+		return;
+	mb->drain_ping = 0;
+	broker_drained(&mb->b);
+}
+
 static void
 session_pong(struct mqtt_broker *mb)
 {
@@ -200,16 +219,14 @@ session_pong(struct mqtt_broker *mb)
 		return;
 	mb->pongs++;
 	pub_pong(mb);
-	if (mb->drain_ping && mb->pongs >= mb->drain_ping) {
-		mb->drain_ping = 0;
-		broker_drained(&mb->b);
-	}
+	drain_end(mb);
 }
 
 void
 session_drain(struct mqtt_broker *mb)
 {
-	if (mb->state != MQTT_READY) {
+	/* A question costs a round trip: only for what the server may not have read. */
+	if (mb->state != MQTT_READY || (!mb->subs.answered && mb->b.opts.ack != PUBLISH_ACK_NONE)) {
 		broker_drained(&mb->b);
 		return;
 	}
@@ -257,6 +274,7 @@ session_goodbye(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 
 	mqtt_reason_error(&err, MQTT_AT_END, "the server ended the connection", pk->reason,
 		reason_string(pk->props));
+	error_prefix(&err, "%s", link_name(mb->link));
 	mb->state = MQTT_OFF;
 	link_fail(mb->link, &err);
 }
@@ -285,7 +303,10 @@ session_packet(struct mqtt_broker *mb, const struct mqtt_frame *f)
 	switch (f->type) {
 	case MQTT_CONNACK: session_accepted(mb, &pk); break;
 	case MQTT_PUBLISH: sub_publish(mb, &pk); break;
-	case MQTT_PUBACK: case MQTT_PUBREC: case MQTT_PUBCOMP: pub_answer(mb, &pk); break;
+	case MQTT_PUBACK: case MQTT_PUBREC: case MQTT_PUBCOMP:
+		pub_answer(mb, &pk);
+		drain_end(mb);
+		break;
 	case MQTT_PUBREL: sub_pubrel(mb, &pk); break;
 	case MQTT_SUBACK: sub_answer(mb, &pk); break;
 	case MQTT_UNSUBACK: break;
@@ -344,24 +365,26 @@ static void
 session_lost(struct link *l, const struct error *err, bool again)
 {
 	struct mqtt_broker *mb = link_arg(l);
+	bool draining = mb->drain_ping != 0;
 
 	mb->state = MQTT_OFF;
 	loop_timer_clear(mb->b.loop, &mb->keepalive);
-	if (mb->drain_ping) {
-		mb->drain_ping = 0;
-		broker_drained(&mb->b);
-	}
 	if (mb->was_ready) {
 		sub_lost(mb);
 		pub_lost(mb, again);
+	}
+	/* The run is over, and this was only to end it well. */
+	if (draining) {
+		mb->drain_ping = 0;
+		broker_drained(&mb->b);
+		return;
 	}
 	if (again)
 		return;
 	if (mb->was_ready) {
 		broker_failed(&mb->b, err);
 	} else if (seems_old(mb)) {
-		log_verbose("%s: does not speak MQTT 5 (%s): asked with 3.1.1", link_name(l),
-			err->text);
+		log_verbose("%s; does not speak MQTT 5: asked with 3.1.1", err->text);
 		mb->version = MQTT_V311;
 		link_start(l);
 	} else {

@@ -2,7 +2,7 @@
 /* DNS messages: see dns.h. */
 #include "backends/proto/dns.h"
 
-enum { POINTER = 0xc0, POINTER_MAX = 0x3fff };
+enum { POINTER = 0xc0, POINTER_MAX = 0x3fff, JUMPS_MAX = 128 };
 
 static uint16_t
 get16(const unsigned char *p)
@@ -122,12 +122,13 @@ dns_open(struct dns_reader *r, const void *p, size_t n)
 }
 
 /* The name at *at, which moves behind it. Each pointer must point before where
- * the run of labels that ends in it began, so their targets only go down. */
+ * the run of labels that ends in it began, so their targets only go down; and a
+ * pointer for each label is enough, so that a packet of pointers costs little. */
 static bool
 read_name(const struct dns_reader *r, size_t *at, struct dns_name *out)
 {
 	size_t pos = *at, floor = *at;
-	bool jumped = false;
+	unsigned jumps = 0;
 
 	out->n = 0;
 	for (;;) {
@@ -142,11 +143,10 @@ read_name(const struct dns_reader *r, size_t *at, struct dns_name *out)
 			if (pos + 2 > r->n)
 				return false;
 			target = get16(r->p + pos) & POINTER_MAX;
-			if (target >= floor)
+			if (target >= floor || jumps == JUMPS_MAX)
 				return false;
-			if (!jumped)
+			if (!jumps++)
 				*at = pos + 2;
-			jumped = true;
 			pos = floor = target;
 			continue;
 		}
@@ -158,7 +158,7 @@ read_name(const struct dns_reader *r, size_t *at, struct dns_name *out)
 		if (len == 0)
 			break;
 	}
-	if (!jumped)
+	if (!jumps)
 		*at = pos;
 	return true;
 }

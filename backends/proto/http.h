@@ -7,7 +7,7 @@
  * without either) everything up to the end of the connection. A response that
  * can have no body (1xx, 204, 304) is given as one of length 0.
  *
- * Strict where leniency is how requests get smuggled: two different lengths,
+ * Strict where leniency is how requests get smuggled: two lengths, equal or not,
  * length together with chunked, a transfer coding other than chunked, a space
  * before a colon, folded lines, NUL, bare CR, bare LF are errors.
  */

@@ -138,8 +138,10 @@ content_length(struct parse *ps, struct bytes value)
 			return bad(ps, 400, "Content-Length is too large");
 		n = n * 10 + digit;
 	}
-	if (h->has_length && h->content_length != n)
-		return bad(ps, 400, "two different Content-Lengths");
+	/* Equal ones as well: whoever stands between may have looked at one of them
+	 * before it changed the other. */
+	if (h->has_length)
+		return bad(ps, 400, "more than one Content-Length");
 	h->has_length = true;
 	h->content_length = n;
 	return HTTP_OK;

@@ -167,6 +167,7 @@ micro_next(struct micro_reader *r, struct micro_instance *in)
 	in->port = srv.port;
 	in->ttl = r->rr.ttl;
 	in->v6 = in->has_addr = false;
+	memset(in->addr, 0, sizeof in->addr);
 	in->txt = bytes_of("", 0);
 	while ((rc = dns_next_record(&r->dns, &r->rr)) > 0) {
 		if (r->rr.type == DNS_SRV) {

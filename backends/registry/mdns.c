@@ -4,9 +4,8 @@
  * (go-micro-wire.md 6.4). No server: who registers a node answers for it by
  * multicast DNS. See mdns.h for what is in which file.
  *
- * Anybody on the network may answer. What can be checked is checked: a node on
- * a loopback address is believed only if this machine says so, and ours on a
- * loopback address are told to this machine only.
+ * Anybody on the network may answer. What can be checked is checked (mdns_allow.c),
+ * and nodes of ours on a loopback address are told to this machine only.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -30,22 +29,18 @@ mdns_address(const struct micro_instance *in, union sockaddr_any *out)
 }
 
 const char *
-mdns_disbelieve(const struct micro_instance *in, const union sockaddr_any *from)
+mdns_read_txt(struct mdns *m, const struct micro_instance *in)
 {
-	union sockaddr_any a;
+	const char *why = micro_txt_read(&m->txt, in->txt);
 
-	if (!in->has_addr)
-		return "it says no address";
-	if (in->port == 0)
-		return "its port is 0";
-	mdns_address(in, &a);
-	if (net_is_any(&a))
-		return "its address is the wildcard";
-	if (in->v6 ? in->addr[0] == 0xff : in->addr[0] >= 224)
-		return "its address is no host's";
-	if (net_is_loopback(&a) && !net_is_ours(from))
-		return "its address is loopback, but another machine says so";
-	return NULL;
+	m->cost += buf_len(&m->txt.json);
+	return why;
+}
+
+bool
+mdns_overspent(const struct mdns *m)
+{
+	return m->cost >= MDNS_PACKET_COST;
 }
 
 /* The target of SRV records, as go-micro has it: the host's name as the system
@@ -84,6 +79,8 @@ init(struct registry *r, struct error *err)
 	if (!m->wait_full && strcmp(wait, "quick") != 0)
 		return error_set(err, ERR_USAGE, "mdns.wait is quick or full, not %s", wait);
 	m->interfaces = registry_xopt(r, "interface");
+	if (mdns_allow(m, registry_xopt(r, "allow"), err) < 0)
+		return -1;
 	set_host(&m->host);
 	return set_domain(m, registry_xopt(r, "domain"), err);
 }
@@ -97,6 +94,7 @@ release(struct registry *r)
 	mdns_query_release(m);
 	mdns_watch_release(m);
 	mdns_socket_release(m);
+	mdns_allow_release(m);
 	micro_txt_release(&m->txt);
 	buf_release(&m->out);
 	buf_release(&m->text);
@@ -129,6 +127,8 @@ static const struct broker_option options[] = {
 	{ "wait", "quick|full", "quick",
 	  "a lookup ends when answers stop coming, or after the full 100 ms" },
 	{ "domain", "NAME", "micro", "the domain go-micro's programs use (v1.9 and older: local)" },
+	{ "allow", "LIST", "local,link",
+	  "addresses a node may have: local, link, private, any, 10.0.0.0/8, ..." },
 	{ "interface", "NAME,...", NULL, "only these network interfaces, and loopback" },
 	{ NULL }
 };
@@ -138,6 +138,7 @@ const struct registry_ops mdns_registry_ops = {
 	.default_address = "224.0.0.251:5353",
 	.size = sizeof(struct mdns),
 	.options = options,
+	.hearsay = true,
 	.init = init,
 	.release = release,
 	.add = mdns_add,

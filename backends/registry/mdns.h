@@ -2,7 +2,8 @@
 /*
  * What the files of the mdns registry have in common.
  *
- *	mdns.c		options, the ops, what is believed
+ *	mdns.c		options, the ops
+ *	mdns_allow.c	what is believed
  *	mdns_socket.c	interfaces, sockets, sending to all, receiving in batches
  *	mdns_query.c	lookups: from an ephemeral port, as go-micro asks
  *	mdns_backlog.c	has this machine read the question?
@@ -23,7 +24,13 @@
 #include "core/net.h"
 #include "core/registry.h"
 
+struct ifaddrs;
+
 enum { MDNS_PORT = 5353 };
+
+/* What one packet may cost, in bytes of metadata; go-micro's packets have a node
+ * each. What comes behind in that packet is not looked at. */
+enum { MDNS_PACKET_COST = 1 << 20, MDNS_NODE_COST = 256 };
 
 struct mdns;
 
@@ -34,6 +41,11 @@ struct mdns_if {
 	bool loopback;
 	bool v6;			/* it has no IPv4 address: ff02::fb is used */
 	struct in_addr addr;		/* its first one, without v6 */
+};
+
+struct mdns_net {
+	unsigned char b[16];		/* IPv4 as ::ffff:a.b.c.d */
+	unsigned bits;
 };
 
 struct mdns_packet {
@@ -65,6 +77,12 @@ struct mdns {
 	bool wait_full;
 	const char *interfaces;		/* "eth0,eth1"; NULL: all */
 
+	unsigned allow;			/* mdns.allow: its words, as bits */
+	struct mdns_net *allowed;	/* and its networks */
+	size_t nallowed;
+	struct mdns_net *links;		/* networks that this machine is in */
+	size_t nlinks;
+
 	struct mdns_if *ifs;
 	size_t nifs;
 	struct mdns_socket port4, port6;	/* 5353 */
@@ -80,9 +98,11 @@ struct mdns {
 	struct watch *watches, *next_watch;
 	struct mdns_known **known;	/* instances that were announced, by name */
 	size_t nknown;
+	uint64_t known_seed;
 
 	struct micro_txt txt;		/* of the packet being read */
 	struct buf text;		/* likewise: the node's id */
+	size_t cost;			/* of that packet so far */
 };
 
 /* ---- mdns_socket.c ---- */
@@ -113,11 +133,29 @@ enum mdns_backlog mdns_backlog(struct mdns *, bool v6_too);
 
 /* ---- mdns.c ---- */
 
-/* NULL, or why a node that says this from that address cannot be used: a
- * literal. */
-const char *mdns_disbelieve(const struct micro_instance *, const union sockaddr_any *from);
 /* The address part of an instance, with its port. */
 void mdns_address(const struct micro_instance *, union sockaddr_any *);
+
+/* Reads its TXT into m->txt, on the packet's account. NULL, or why it cannot be. */
+const char *mdns_read_txt(struct mdns *, const struct micro_instance *);
+/* Has this packet cost more than one may? */
+bool mdns_overspent(const struct mdns *);
+
+/* ---- mdns_allow.c ---- */
+
+int mdns_allow(struct mdns *, const char *list, struct error *);
+void mdns_allow_release(struct mdns *);
+/* Notes the network of an interface's address. */
+void mdns_link(struct mdns *, const struct ifaddrs *);
+/* NULL, or why nobody could use such a node: a literal. */
+const char *mdns_unusable(const struct micro_instance *);
+/* NULL, or why a node that says this from that address is not believed: a literal. */
+const char *mdns_disbelieve(const struct mdns *, const struct micro_instance *,
+	const union sockaddr_any *from);
+/* Is that a machine to listen to at all? */
+bool mdns_is_near(const struct mdns *, const union sockaddr_any *from);
+/* May the machine have said it that the node's address is of? */
+bool mdns_is_from_node(const struct micro_instance *, const union sockaddr_any *from);
 
 /* ---- mdns_query.c ---- */
 

@@ -69,14 +69,20 @@ struct mdns_round {
 
 /* ---- answers ---- */
 
-/* Counts a report and makes it. */
-static void
-report(struct mdns_round *r, struct ask *a, const struct service *s)
+/* Has the user room for that one? Counts it. */
+static bool
+has_room(struct ask *a)
 {
 	if (a->reported == NODES_MAX)
 		log_verbose("mdns: more than %d answers for one lookup: the rest is ignored",
 			NODES_MAX);
-	if (a->reported++ >= NODES_MAX)
+	return a->reported++ < NODES_MAX;
+}
+
+static void
+report(struct mdns_round *r, struct ask *a, const struct service *s)
+{
+	if (!has_room(a))
 		return;
 	if (!a->user->found(a->user, s))
 		return;
@@ -85,12 +91,13 @@ report(struct mdns_round *r, struct ask *a, const struct service *s)
 }
 
 static void
-found_name(struct mdns_round *r, struct ask *a, const struct micro_instance *in)
+found_name(struct mdns_round *r, struct ask *a, const struct micro_instance *in,
+	const union sockaddr_any *from)
 {
 	struct mdns *m = r->m;
 	struct service s = { .version = BYTES("") };
 
-	if (in->ttl == 0)
+	if (in->ttl == 0 || !mdns_is_near(m, from))
 		return;
 	buf_clear(&m->text);
 	dns_name_text(&m->text, &in->name, &a->name);
@@ -115,30 +122,33 @@ found_node(struct mdns_round *r, struct ask *a, const struct micro_instance *in,
 	union sockaddr_any where;
 	struct node node;
 	struct service s = { .nodes = &node, .nnodes = 1 };
-	const char *why = in->ttl == 0 ? "it says goodbye" : mdns_disbelieve(in, from);
+	const char *why = in->ttl == 0 ? "it says goodbye" : mdns_disbelieve(m, in, from);
+	const char *unread = why && (in->ttl == 0 || !a->user->refused) ? why :
+		mdns_read_txt(m, in);
 
 	buf_clear(&m->text);
 	dns_name_text(&m->text, &in->name, &a->name);
 	mdns_address(in, &where);
-	if (!why)
-		why = micro_txt_read(&m->txt, in->txt);
-	if (!why && is_longer_service(m->txt.service, a->service))
+	if (!unread && is_longer_service(m->txt.service, a->service))
 		return;
-	if (!why && !bytes_eq(m->txt.service, a->service))
-		why = "its TXT names another service";
-	if (why) {
+	if (!unread && !bytes_eq(m->txt.service, a->service))
+		unread = "its TXT names another service";
+	if (why || unread)
 		log_verbose("mdns: %.*s at %s is ignored: %s (said by %s)",
-			BYTES_FMT(buf_bytes(&m->text)), net_text(&where, address), why,
-			net_host_text(from, source));
+			BYTES_FMT(buf_bytes(&m->text)), net_text(&where, address),
+			why ? why : unread, net_host_text(from, source));
+	if (unread)
 		return;
-	}
 	node.id = buf_bytes(&m->text);
 	node.address = bytes_str(net_text(&where, address));
 	node.metadata = m->txt.metadata;
 	node.nmetadata = m->txt.nmetadata;
 	s.name = m->txt.service;
 	s.version = m->txt.version;
-	report(r, a, &s);
+	if (!why)
+		report(r, a, &s);
+	else if (has_room(a))
+		a->user->refused(a->user, &s, why);
 }
 
 static void
@@ -148,14 +158,16 @@ answer(struct mdns_socket *s, const struct mdns_packet *packet)
 	struct micro_reader reader;
 	struct micro_instance in;
 	struct dns_reader dns;
-	int rc;
+	int rc = 0;
 
 	if (!dns_open(&dns, packet->p, packet->n) || !(dns.flags & DNS_FLAG_QR)) {
 		log_debug("mdns: a packet of %zu bytes is no answer", packet->n);
 		return;
 	}
+	r->m->cost = 0;
 	micro_read(&reader, &dns);
-	while ((rc = micro_next(&reader, &in)) > 0) {
+	while (!mdns_overspent(r->m) && (rc = micro_next(&reader, &in)) > 0) {
+		r->m->cost += MDNS_NODE_COST;
 		for (struct ask *a = r->asks; a; a = a->next) {
 			if (!a->user || !dns_name_is_under(&in.name, &a->name))
 				continue;
@@ -164,7 +176,7 @@ answer(struct mdns_socket *s, const struct mdns_packet *packet)
 			if (a->service.p)
 				found_node(r, a, &in, packet->from);
 			else
-				found_name(r, a, &in);
+				found_name(r, a, &in, packet->from);
 		}
 	}
 	if (rc < 0)

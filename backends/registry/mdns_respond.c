@@ -7,6 +7,9 @@
  *	then		three announcements, after 0, 1 and 3 s
  *	mdns_remove()	goodbye: the announcement with TTL 0
  *
+ * Whoever says goodbye for a node of ours is answered with an announcement, so that
+ * those who believed it learn better.
+ *
  * For each service name with a node there is one entry more, an instance of
  * _services.micro., by which go-micro lists services. It is never announced.
  *
@@ -22,6 +25,7 @@
 enum {
 	PROBES = 3, ANNOUNCEMENTS = 3,
 	PROBE_GAP_MS = 250,		/* and less */
+	DEFEND_MS = 1000,		/* at least, between two such answers */
 	QUESTIONS_MAX = 16		/* in a query; with more it is not answered */
 };
 
@@ -33,6 +37,7 @@ struct mdns_entry {
 	char *txt;			/* what in.txt borrows from */
 	bool local;			/* on a loopback address: for this machine only */
 	bool disputed;			/* said so already */
+	uint64_t defended_ns;
 	unsigned step;			/* packets sent: probes, then announcements */
 	uint16_t probe_id;
 	struct loop_timer timer;
@@ -120,7 +125,8 @@ mdns_answer(struct mdns *m, const struct mdns_packet *packet, const struct dns_r
 
 	if (!m->entries || fd < 0 || (query->flags & (DNS_OPCODE_MASK | DNS_RCODE_MASK)))
 		return;
-	if (query->questions > QUESTIONS_MAX)
+	/* Nor is what is no neighbour, whose address may be forged. */
+	if (query->questions > QUESTIONS_MAX || !mdns_is_near(m, packet->from))
 		return;
 	questions = count_questions(query);
 	if (questions == 0) {
@@ -144,24 +150,49 @@ mdns_answer(struct mdns *m, const struct mdns_packet *packet, const struct dns_r
 	}
 }
 
+static bool
+says_the_same(const struct mdns_entry *e, const struct micro_instance *in)
+{
+	return e->in.port == in->port && in->has_addr && e->in.v6 == in->v6 &&
+		memcmp(e->in.addr, in->addr, in->v6 ? 16 : 4) == 0 && bytes_eq(e->in.txt, in->txt);
+}
+
+/* Not against mere claims: two who have one name would go on for ever. */
+static void
+defend(struct mdns_entry *e)
+{
+	uint64_t now = loop_clock_ns();
+
+	if (e->defended_ns && now - e->defended_ns < DEFEND_MS * 1000000ull)
+		return;
+	e->defended_ns = now;
+	send_announcement(e, MICRO_TTL);
+}
+
 void
 mdns_dispute(struct mdns *m, const struct micro_instance *in, const union sockaddr_any *from)
 {
 	struct mdns_entry *mine = NULL;
+	bool goodbye = in->ttl == 0;
 	char text[NET_TEXT_MAX];
 
 	for (struct mdns_entry *e = m->entries; e; e = e->next) {
 		if (!e->id.p || !dns_name_eq(&e->in.name, &in->name))
 			continue;
-		/* Our own packets come back to us. */
-		if (e->in.port == in->port && bytes_eq(e->in.txt, in->txt))
+		/* Our own packets come back to us; our goodbyes, when the entry is gone. */
+		if (!goodbye && says_the_same(e, in))
 			return;
 		mine = e;
 	}
-	if (!mine || mine->disputed)
+	if (!mine)
+		return;
+	if (goodbye)
+		defend(mine);
+	if (mine->disputed)
 		return;
 	mine->disputed = true;
-	log_verbose("mdns: %s says that %.*s of %.*s is its own; ours stays",
+	log_verbose(goodbye ? "mdns: %s says goodbye for %.*s of %.*s, which is ours; it stays" :
+		"mdns: %s says that %.*s of %.*s is its own; ours stays",
 		net_host_text(from, text), BYTES_FMT(mine->id), BYTES_FMT(mine->service));
 }
 
@@ -216,8 +247,7 @@ set_instance(struct mdns *m, struct micro_instance *in, const struct service *s,
 		in->v6 ? 16 : 4);
 	in->has_addr = true;
 	/* Others would not believe it; better to say so here. */
-	why = mdns_disbelieve(in, &(union sockaddr_any){ .in = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) } });
+	why = mdns_unusable(in);
 	if (why)
 		return error_set(err, ERR_REFUSED, "mdns: node address %.*s: %s",
 			BYTES_FMT(node->address), why);

@@ -25,7 +25,8 @@
 
 enum {
 	BATCH = 16,
-	DRAIN_MAX = 256,		/* batches: nobody may keep us reading for ever */
+	DRAIN_MAX = 256,		/* batches: nobody may keep us reading for ever, ... */
+	DRAIN_MS = 100,			/* ... nor for long */
 	PACKET_ROOM = 65536,
 	RECEIVE_BUFFER = 1 << 20	/* a burst of answers of some thousand nodes */
 };
@@ -129,7 +130,11 @@ mdns_interfaces(struct mdns *m, struct error *err)
 		return -1;
 	if (getifaddrs(&list) != 0)
 		return error_sys(err, ERR_CONNECT, "mdns: cannot list the network interfaces");
-	m->nifs = 0;
+	m->nifs = m->nlinks = 0;
+	for (struct ifaddrs *i = list; i; i = i->ifa_next)
+		if (i->ifa_addr && (i->ifa_flags & IFF_UP) &&
+		    (!m->interfaces || in_list(m->interfaces, i->ifa_name)))
+			mdns_link(m, i);
 	for (size_t f = 0; f < 2; f++)
 		for (struct ifaddrs *i = list; i; i = i->ifa_next)
 			if (i->ifa_addr && i->ifa_addr->sa_family == families[f] &&
@@ -171,6 +176,7 @@ void
 mdns_receive(struct mdns_socket *s, bool all)
 {
 	struct mdns_batch *b = s->m->batch;
+	uint64_t end = loop_clock_ns() + DRAIN_MS * 1000000ull;
 	int n, turns = 0;
 
 	do {
@@ -186,7 +192,7 @@ mdns_receive(struct mdns_socket *s, bool all)
 			if (s->watch.fd < 0)
 				return;
 		}
-	} while (all && n == BATCH && ++turns < DRAIN_MAX);
+	} while (all && n == BATCH && ++turns < DRAIN_MAX && loop_clock_ns() < end);
 }
 
 static void
@@ -321,7 +327,10 @@ port_packet(struct mdns_socket *s, const struct mdns_packet *packet)
 		mdns_answer(s->m, packet, &dns);
 		return;
 	}
-	for (micro_read(&reader, &dns); micro_next(&reader, &in) > 0;) {
+	s->m->cost = 0;
+	micro_read(&reader, &dns);
+	while (!mdns_overspent(s->m) && micro_next(&reader, &in) > 0) {
+		s->m->cost += MDNS_NODE_COST;
 		mdns_dispute(s->m, &in, packet->from);
 		mdns_announced(s->m, &in, packet->from);
 	}

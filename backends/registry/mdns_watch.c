@@ -3,11 +3,15 @@
  * Watching other nodes' announcements on port 5353.
  *
  * A node announces itself three times within three seconds, and perhaps by
- * several interfaces; its goodbye comes once per interface. So what was said
+ * several interfaces; its goodbye comes once per interface. So what each host said
  * last about each instance is remembered, and the same again soon after is no
  * news. Later it is: then somebody registered anew, though no goodbye was heard.
+ *
+ * What another host says under the same name is another node's: it is no end and
+ * no change of the first.
  */
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "backends/registry/mdns.h"
 
@@ -19,7 +23,7 @@ enum {
 
 struct mdns_known {
 	struct mdns_known *next;
-	uint64_t name, content;		/* hashes */
+	uint64_t name, content;		/* hashes; of the name and who says it */
 	uint64_t heard_ns;
 	bool gone;
 };
@@ -50,8 +54,6 @@ know(struct mdns *m, uint64_t name)
 {
 	struct mdns_known **bucket, *k;
 
-	if (!m->known)
-		m->known = xcalloc(BUCKETS, sizeof(struct mdns_known *));
 	bucket = &m->known[name & (BUCKETS - 1)];
 	for (k = *bucket; k; k = k->next)
 		if (k->name == name)
@@ -66,11 +68,28 @@ know(struct mdns *m, uint64_t name)
 	return k;
 }
 
+/* The seed keeps others from choosing names that fall into one bucket. */
+static struct mdns_known *
+known_as(struct mdns *m, const struct dns_name *name, const union sockaddr_any *from)
+{
+	uint64_t h;
+
+	if (!m->known) {
+		m->known = xcalloc(BUCKETS, sizeof(struct mdns_known *));
+		if (getrandom(&m->known_seed, sizeof m->known_seed, GRND_NONBLOCK) < 0)
+			m->known_seed = loop_clock_ns();
+	}
+	h = hash(m->known_seed, name->b, name->n);
+	if (net_is_ours(from))		/* this machine has many addresses */
+		return know(m, h);
+	return know(m, from->sa.sa_family == AF_INET6 ? hash(h, &from->in6.sin6_addr, 16) :
+		hash(h, &from->in.sin_addr, 4));
+}
+
 /* Notes what an instance says now. False: it is not news. */
 static bool
-is_news(struct mdns *m, const struct micro_instance *in, enum registry_action *action)
+is_news(struct mdns_known *k, const struct micro_instance *in, enum registry_action *action)
 {
-	struct mdns_known *k = know(m, hash(1, in->name.b, in->name.n));
 	uint64_t now = loop_clock_ns(), content = hash(in->port, in->addr, sizeof in->addr);
 	bool is_new = k->heard_ns == 0, was_gone = k->gone, gone = in->ttl == 0;
 	bool soon = !is_new && now - k->heard_ns < REPEAT_MS * 1000000ull;
@@ -106,6 +125,7 @@ mdns_announced(struct mdns *m, const struct micro_instance *in, const union sock
 {
 	char address[NET_TEXT_MAX], source[NET_TEXT_MAX];
 	enum registry_action action;
+	struct mdns_known *known;
 	union sockaddr_any where;
 	struct dns_name service;
 	struct node node;
@@ -118,20 +138,24 @@ mdns_announced(struct mdns *m, const struct micro_instance *in, const union sock
 	dns_name_text(&m->text, &in->name, &m->domain);
 	mdns_address(in, &where);
 	net_text(&where, address);
-	why = mdns_disbelieve(in, from);
+	why = mdns_disbelieve(m, in, from);
 	if (!why)
-		why = micro_txt_read(&m->txt, in->txt);
+		why = mdns_read_txt(m, in);
 	if (!why && m->txt.service.n == 0)
 		why = "its TXT names no service";
 	if (!why && (micro_service_name(&service, m->txt.service, &m->domain) ||
 		    !dns_name_is_under(&in->name, &service)))
 		why = "its TXT names another service";
+	known = why ? NULL : known_as(m, &in->name, from);
+	/* Who announced it may take it back, and so may the node's own machine. */
+	if (known && in->ttl == 0 && !known->heard_ns && !mdns_is_from_node(in, from))
+		why = "the goodbye is not its own";
 	if (why) {
 		log_verbose("mdns: %.*s at %s is ignored: %s (said by %s)",
 			BYTES_FMT(buf_bytes(&m->text)), address, why, net_host_text(from, source));
 		return;
 	}
-	if (!is_news(m, in, &action))
+	if (!is_news(known, in, &action))
 		return;
 	buf_clear(&m->text);
 	dns_name_text(&m->text, &in->name, &service);

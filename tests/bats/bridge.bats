@@ -10,10 +10,10 @@ EVENTS=$ROOT/tests/battery/events
 
 setup() {
 	lib_setup
-	start redis redis-server --save '' --client-output-buffer-limit 'pubsub 0 0 0'
+	start server-redis redis-server --save '' --client-output-buffer-limit 'pubsub 0 0 0'
 	printf '%s\n' 'user root' 'listener 1883 127.0.0.1' 'allow_anonymous true' \
 		'max_queued_messages 0' 'max_queued_bytes 0' > m.conf
-	start mosquitto mosquitto -c m.conf
+	start server-mqtt mosquitto -c m.conf
 	wait_for sh -c 'redis-cli ping 2>&1 | grep -q PONG'
 	wait_for sh -c 'mosquitto_pub -t ready -n 2> probe.err'
 }

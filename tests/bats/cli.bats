@@ -268,9 +268,9 @@ complete_in_bash() {
 @test "completion in bash" {
 	is "$(complete_in_bash '')" "help pub registry sub"
 	is "$(complete_in_bash s)" "sub"
-	is "$(complete_in_bash -B '')" "http null"
+	is "$(complete_in_bash -B '')" "http mqtt null redis"
 	is "$(complete_in_bash pub --conte)" "--content-type"
-	is "$(complete_in_bash sub --broker '')" "http null"
+	is "$(complete_in_bash sub --broker '')" "http mqtt null redis"
 	# bash hands over "--color=al" in three words, and wants the last one back.
 	is "$(complete_in_bash sub --color = al)" "always"
 	is "$(complete_in_bash sub --color =)" "always auto never"

@@ -189,6 +189,7 @@ delete  micro.http.broker  ff.http.broadcast  $id  127.0.0.9:9"
 @test "watch tells of killed and expired nodes, and survives the directory's removal" {
 	watch w micro.http.broker
 	one a
+	wait_for lines_in w.out 1	# who is killed before that was never there
 	stop a KILL
 	wait_for lines_in w.out 2
 	has "$(tail -n 1 w.out)" "delete  micro.http.broker  ff.http.broadcast  a-"

@@ -201,6 +201,35 @@ start_pub_small() {
 	done
 }
 
+@test "after a loss the window opens again, for a node that keeps its connections" {
+	local t
+
+	t=$(topic)
+	fake n "$t" once 5
+	seq 1000 > many
+	pub_is 0 -l -W 18 --inflight 200 "$t" < many
+	# The most that were waiting: never more than one before 32 answers, in the end many.
+	is "$(sed -n '/^deep/ { p; q }' n.out)" 'deep 1'
+	is "$(grep -n '^deep 2$' n.out | cut -d: -f1)" "$(($(grep -n '^deep 1$' n.out | cut -d: -f1) + 33))"
+	[ "$(sed -n 's/^deep //p' n.out | tail -n 1)" -ge 50 ] || fail "$(grep ^deep n.out)"
+	# What was in flight at the loss came twice, and nothing else did.
+	is "$(sed -n 's/^200 //p' n.out)" "$(cat many)"
+	is "$(grep -c '^-' n.out)" "$(grep '^-' n.out | sort -u | wc -l)"
+	[ "$(grep -n '^-' n.out | tail -n 1 | cut -d: -f1)" -lt "$(grep -n '^deep 1$' n.out | cut -d: -f1)" ]
+}
+
+@test "a node that closes after so many answers gets more than one in vain once alone" {
+	local t
+
+	t=$(topic)
+	fake n "$t" cut 10
+	seq 2000 > many
+	run --separate-stderr timeout 20 mbus pub -l -W 10 "$t" < many
+	# From the second connection on: ten answers and one that is lost.
+	awk '/^-/ { n++; next } n { runs++; if (runs > 1 && n > 1) bad = 1; n = 0 } END { exit bad || runs < 50 }' n.out ||
+		fail "$(cut -c1 n.out | uniq -c | head -n 20)"
+}
+
 @test "a node that answers one request of what it reads and forgets the rest" {
 	local t n
 

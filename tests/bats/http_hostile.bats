@@ -185,6 +185,44 @@ event() {
 	done
 }
 
+# full TOPIC [OPTION...]: the only connection of a subscriber is at work: its event cannot be printed.
+full() {
+	mkfifo out ready
+	mbus sub --ready-fd 8 --body -X http.max_connections=1 -X http.dialect=new "${@:2}" "$1" > out 8> ready 2> sub.err & PID[sub]=$!
+	exec 6< out
+	read -r _ < ready
+	ADDRESS=$(mbus registry get micro.http.broker | awk '{ print $4; exit }')
+	head -c 1000000 /dev/zero | mbus pub --tls-insecure -W 10 "$1" - & PID[pub]=$!
+	wait_for -t 5 sh -c "[ \$(ls /proc/${PID[sub]}/fd | wc -l) -ge 9 ]" || true
+	sleep 0.5
+}
+
+@test "when no connection can be given up, another is told so: 503, or an alert over TLS" {
+	local t
+
+	t=$(topic)
+	full "$t"
+	printf 'POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n' > req
+	has "$("$TALK" "$ADDRESS" < req)" 'HTTP/1.1 503 Service Unavailable'
+	cat <&6 > got & PID[cat]=$!
+	finish pub
+	is "$status" 0
+	stop sub
+	exec 6<&-
+	rm out ready
+	# In TLS nothing is said in plain HTTP.
+	full "$t" --tls
+	: > nothing
+	is "$("$TALK" "$ADDRESS" < nothing | od -An -tx1)" ' 15 03 01 00 02 02 50'
+	run openssl s_client -connect "$ADDRESS" < nothing
+	has "$output" 'alert internal error'
+	run ! grep -q 503 <<< "$output"
+	cat <&6 > got & PID[cat]=$!
+	finish pub
+	is "$status" 0
+	exec 6<&-
+}
+
 @test "-X http.max_per_peer bounds another host, not the local clients" {
 	local t
 
@@ -247,6 +285,8 @@ event() {
 	done <<-'EOF'
 		400 POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\nhello
 		400 POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello
+		400 POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello
+		400 POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\ncontent-length: 0\r\n\r\n
 		400 POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0x5\r\n\r\nhello
 		400 POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5 5\r\n\r\nhello
 		400 POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n

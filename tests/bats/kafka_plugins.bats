@@ -74,7 +74,10 @@ resumed() {
 @test "a queue of v3 and a group of mbus are one: each goes on where the other stopped" { resumed v3; }
 @test "a queue of v4 and a group of mbus are one: each goes on where the other stopped" { resumed v4; }
 
-# share MEMBER...: these of kcat, v1 ... v4 and mbus, in this order.
+# share MEMBER...: these of kcat, v1 ... v4 and mbus, in this order. The first one leads
+# the group, which must not be one of the plugins: they cannot read what a member with
+# librdkafka says of itself ("error decoding packet: invalid length"), kcat's no more
+# than ours.
 share() {
 	local m n=0
 
@@ -97,7 +100,7 @@ shared() {
 	# Until each has its partitions, and has looked where to begin in them.
 	for ((k = 0; k < 8; k++)); do has_part $k "$@"; done
 	seq 800 | sed 's/.*/k&:&/' | mbus pub -l -K : "$t"
-	all_of_them() { bodies "$@" | grep -v '^-' | cmp -s - <(seq 800); }
+	all_of_them() { bodies "$@" | awk '$1 < 10000' | cmp -s - <(seq 800); }
 	wait_for -t 20 all_of_them "$@" || { wc -l ./*.out; bodies "$@" | uniq -d | head -n 5; return 1; }
 	for m; do [ -s $m.out ] || fail "nothing for $m"; done
 }
@@ -105,7 +108,7 @@ has_part() {
 	local k=$1
 
 	shift
-	come() { mbus pub --partition $k "$t" "-$k"; sleep 0.2; bodies "$@" | grep -qx -- "-$k"; }
+	come() { mbus pub --partition $k "$t" 1000$k; sleep 0.2; bodies "$@" | grep -qx 1000$k; }
 	wait_for -t 30 come "$@"
 }
 # Of the plugins' output and of kcat's, which shows the envelope, the body.
@@ -116,7 +119,7 @@ bodies() {
 		case $m in
 		mbus) cat mbus.out ;;
 		kcat) sed -n 's/.*"Body":"\([^"]*\)"}$/\1/p' kcat.out | while read -r n; do base64 -d <<< "$n"; echo; done ;;
-		v*) sed -n 's/.*"body":"\(-\{0,1\}[0-9]*\)"}$/\1/p' $m.out ;;
+		v*) sed -n 's/.*"body":"\([0-9]*\)"}$/\1/p' $m.out ;;
 		esac
 	done | sort -n
 }

@@ -98,8 +98,7 @@ refuses() {
 	done
 	fake pub t b --wire micro
 	refuses 5 "--wire raw" -- fake pub t b --wire raw
-	refuses 5 "--wire raw" -- fake sub t --wire raw
-	refuses 5 "--wire raw" -- "$MBUS" sub t --wire raw
+	refuses 5 "--wire raw" -- "$MBUS" pub t b --wire raw
 	refuses 2 "none of auto, micro, raw" -- fake pub t b --wire bare
 }
 

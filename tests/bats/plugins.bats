@@ -23,7 +23,8 @@ server() {
 		export MICRO_BROKER_ADDRESS=$REDIS
 		;;
 	mqtt)
-		printf '%s\n' 'user root' 'listener 1883 127.0.0.1' 'allow_anonymous true' > m.conf
+		printf '%s\n' 'user root' 'listener 1883 127.0.0.1' 'allow_anonymous true' \
+			'max_queued_messages 0' > m.conf
 		start mosquitto mosquitto -c m.conf
 		wait_for sh -c 'mosquitto_pub -t ready -n 2> probe.err'
 		;;
@@ -46,7 +47,7 @@ watch() {
 		wait_for lines_in "$1.all.out" 1
 		;;
 	mqtt)
-		start "$1" timeout 20 mosquitto_sub -t "$2" -C "$3" -d
+		start "$1" timeout 20 stdbuf -oL mosquitto_sub -t "$2" -C "$3" -d
 		wait_for grep -q '^Subscribed' "$1.out"
 		;;
 	esac
@@ -72,7 +73,7 @@ to_line() {
 	mbus pub -Z "$t"
 	mbus pub -Z -H only:header "$t"
 	finish sub
-	is "$status" 0
+	is "$status" 0 || fail "$(cat sub.out)"
 	is "$(cat sub.out)" '{"topic":"'"$t"'","header":{"Aa":"1","id":"7"},"body":"plain"}
 {"topic":"'"$t"'","header":{"Aa":"1","id":"7"},"body":"tab\t\"quote\" <é>"}
 {"topic":"'"$t"'","header":{"Aa":"1","id":"7"},"body":""}

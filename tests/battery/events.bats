@@ -76,20 +76,20 @@ exact() {
 
 	t=$(topic)
 	server
-	"$EVENTS" make "$RANDOM" $n "$1" "$t.a" > sent
-	sub_ready a "${@:2}" -J -c $n "$t.a"
-	sub_ready b "${@:2}" -J -c $n "$t.b"
+	"$EVENTS" make "$RANDOM" $n "$1" "$t-a" > sent
+	sub_ready a "${@:2}" -J -c $n "$t-a"
+	sub_ready b "${@:2}" -J -c $n "$t-b"
 	pub_is 0 "${@:2}" --content-type none -J < sent
 	finish a 30
 	is "$status" 0
-	pub_is 0 "${@:2}" --content-type none -J -t "$t.b" < a.out
+	pub_is 0 "${@:2}" --content-type none -J -t "$t-b" < a.out
 	finish b 30
 	is "$status" 0
 	"$EVENTS" plain < sent > from
 	"$EVENTS" plain < a.out > to
 	diff from to | head -n 6
 	cmp from to
-	sed "s/^\[\"$t.a\"/[\"$t.b\"/" from > from.b
+	sed "s/^\[\"$t-a\"/[\"$t-b\"/" from > from.b
 	"$EVENTS" plain < b.out | cmp from.b -
 }
 
@@ -138,15 +138,15 @@ exact() {
 	t=$(topic)
 	server
 	# shellcheck disable=SC2046
-	sub_ready sub -J -c 2000 $(seq -f "$t.%g" 50)
+	sub_ready sub -J -c 2000 $(seq -f "$t-%g" 50)
 	for k in {1..40}; do
-		seq -f "{\"topic\":\"$t.%g\",\"body\":\"$k\"}" 50
+		seq -f "{\"topic\":\"$t-%g\",\"body\":\"$k\"}" 50
 	done > sent
 	pub_is 0 -J < sent
 	finish sub 30
 	is "$status" 0
 	for k in 1 17 50; do
-		is "$(grep -F "\"topic\":\"$t.$k\"" sub.out | sed 's/.*"body":"\([0-9]*\)".*/\1/')" "$(seq 40)"
+		is "$(grep -F "\"topic\":\"$t-$k\"" sub.out | sed 's/.*"body":"\([0-9]*\)".*/\1/')" "$(seq 40)"
 	done
 }
 
@@ -225,7 +225,7 @@ in_parts() { if lacks one-part; then sort -n "$1"; else cat "$1"; fi; }
 	stop a KILL
 	dd iflag=nonblock bs=65536 <&6 > got 2> dd.err || true
 	exec 6<&-
-	[ "$(wc -c < got)" -ge 60000 ]
+	[ "$(wc -c < got)" -ge 30000 ]
 	[ "$(wc -c < got)" -lt "$(wc -c < sent)" ]
 	sub_ready b "${KEEPER[@]}" --body "$t"
 	all_came() { cat got b.out | grep -x '.\{47\}' | sort -u | cmp -s - sent; }
@@ -249,7 +249,7 @@ in_parts() { if lacks one-part; then sort -n "$1"; else cat "$1"; fi; }
 	sub_ready some -c 10 --body "$t"
 	sub_ready more -c 1000 -W 1.5 --body "$t"
 	sub_ready any -W 1.5 --body "$t"
-	sub_ready none -W 1 --body "$t.other"
+	sub_ready none -W 1 --body "$t-other"
 	# Over http it is told that ten of them had one receiver less.
 	seq 20 | pub -l "$t" 2> pub.err || true
 	finish some
@@ -281,7 +281,7 @@ in_parts() { if lacks one-part; then sort -n "$1"; else cat "$1"; fi; }
 @test "a sub ended in the middle ends with 0 and prints whole events in order" {
 	local t s
 
-	seq 200000 > pub.in
+	seq 100000 > pub.in
 	server lenient
 	for s in INT TERM; do
 		t=$(topic)
@@ -292,7 +292,7 @@ in_parts() { if lacks one-part; then sort -n "$1"; else cat "$1"; fi; }
 		stop sub $s
 		is "$status" 0
 		cmp sub.out <(head -n "$(wc -l < sub.out)" pub.in)
-		stop pub KILL
+		finish pub 30
 	done
 }
 
@@ -307,7 +307,6 @@ in_parts() { if lacks one-part; then sort -n "$1"; else cat "$1"; fi; }
 	stop pub INT
 	is "$status" 130
 	counts pub.err
-	settled sub.out
 	none_lost sub.out
 	none_twice sub.out
 }

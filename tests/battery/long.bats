@@ -53,17 +53,17 @@ peak() {
 	mkfifo feed
 	through mbus pub -v "${OPTIONS[@]}" --reconnect 5 -l -W 10 "$t" < feed 2> pub.err 3>&- & PID[pub]=$!
 	exec 7> feed
-	seq 100000000 >&7 2> seq.err 3>&- & PID[seq]=$!
+	( n=0; while [ ! -e enough ]; do seq $((n + 1)) $((n += 1000)); done ) >&7 3>&- & PID[seq]=$!
 	for ((k = 0; k < 60; k++)); do
 		sleep 1
 		relay cut
 	done
-	stop seq
+	touch enough
+	finish seq
 	exec 7>&-
 	finish pub 30
 	[ "$status" -le 1 ]
 	counts pub.err
-	settled sub.out
 	none_lost sub.out
 	peak sub
 }

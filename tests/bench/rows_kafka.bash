@@ -20,11 +20,11 @@ kafka_runs() {
 	have java kcat "$mbus" || return
 	[ -e "$build/modules/kafka.so" ] || cannot 'this build has no kafka broker' || return
 	rm -rf "$tmp/kafka.d"
+	kafka_topic=
 	kafka_files "$tmp/kafka.d" "$KAFKA_NEW" plain:$kafka_port || cannot 'Kafka is not there: make kafka-server' || return
 	beside kafka kafka_serves $kafka_port -- "${kafka_command[@]}"
 }
 # fresh_topic: a new one; the last one goes, out of the figures.
-kafka_topic=
 fresh_topic() {
 	[ -z "$kafka_topic" ] || kafka_admin delete "$kafka_topic"
 	kafka_topic=bench.k.$RANDOM$RANDOM

@@ -187,6 +187,40 @@ ended() {
 	sub_end=$(calc "$begun + $lasted")
 }
 
+# hold COMMAND...: timed in the background, with $file on stdin and no end of input
+# behind it until `let_go`, which waits for its end and sets what `timed` sets.
+hold() {
+	rm -f "$tmp/feed" "$tmp/pub.use"
+	mkfifo "$tmp/feed"
+	{
+		cat "$file"
+		exec sleep 1000
+	} > "$tmp/feed" &
+	pid[feeder]=$!
+	"$tool/bench_wait" "$tmp/pub.use" "$@" < "$tmp/feed" > "$tmp/out" 2> "$tmp/err" &
+	pid[pub]=$!
+}
+let_go() {
+	local user sys status p=${pid[pub]}
+
+	stop feeder
+	wait "$p"
+	unset 'pid[pub]'
+	read -r start wall user sys rss status < "$tmp/pub.use" || cannot 'the publisher got stuck' || return
+	cputime=$(calc "$user + $sys")
+	[ "$status" = 0 ] || cannot "publisher: exit status $status: $(tail -n 1 "$tmp/err" | cut -c1-120)"
+}
+# settled_child NAME: as settled, for what bench_wait has started.
+settled_child() {
+	local child
+
+	sleep 0.1
+	child=$(pgrep -P "${pid[$1]}" | head -n 1)
+	pid[child]=$child
+	settled child
+	unset 'pid[child]'
+}
+
 # settled NAME: it has used no CPU for a while.
 settled() {
 	local before=-1 now i

@@ -140,7 +140,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct micro_instance in;
 	struct micro_reader r;
 	struct dns_reader dns;
-	char *p = malloc(size + 1);
+	char *p = malloc(size);	/* no byte behind it */
 
 	memcpy(p, data, size);
 	if (dns_open(&dns, p, size)) {

@@ -2,9 +2,10 @@
 /*
  * Event lines. Properties: a line is read or refused in the words of one usage
  * error; what was read, written as a line and read again, is the same topic, key,
- * headers and body, and with keep_meta the same options; the written line is valid UTF-8 and one line, without a raw
- * control character. The default output, too, takes whatever comes, and on a
- * terminal lets no control character through but its own newlines and tabs.
+ * headers and body, and with keep_meta the same options; the written line is valid
+ * UTF-8 and one line, without a raw control character; a body taken as JSON is JSON.
+ * The default output, too, takes whatever comes, and on a terminal lets no control
+ * character through but its own newlines and tabs.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -83,13 +84,19 @@ check_event(struct event *ev)
 	buf_release(&out);
 }
 
+static bool
+starts_with(const uint8_t *data, size_t size, const char *what)
+{
+	return size >= strlen(what) && memcmp(data, what, strlen(what)) == 0;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct event ev = event_none;
 	struct event_json e;
 	struct error err = ERROR_INIT;
-	char *line = malloc(size + 1);
+	char *line = malloc(size);	/* no byte behind it */
 
 	memcpy(line, data, size);
 	event_json_init(&e);
@@ -104,6 +111,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			ev.props = e.meta.props;
 		}
 		check_event(&ev);
+		if (starts_with(data, size, "{\"body_json\":"))
+			must(json_valid(e.msg.body.p, e.msg.body.n));
 	} else {
 		must(err.kind == ERR_USAGE && *err.text);
 		must(!memchr(err.text, '\n', strlen(err.text)) || memchr(data, '\n', size) ||

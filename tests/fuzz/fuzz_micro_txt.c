@@ -54,7 +54,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf strings = BUF_INIT, hex = BUF_INIT;
 	uLongf n = compressBound(size);
 	struct micro_txt t;
-	char *zip = malloc(n), *p = malloc(size + 1);
+	char *zip = malloc(n), *p = malloc(size);
 
 	memcpy(p, data, size);
 	micro_txt_init(&t);

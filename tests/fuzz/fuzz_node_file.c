@@ -67,7 +67,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct file_node n, again;
 	struct buf out = BUF_INIT;
-	char *text = malloc(size + 1);
+	char *text = malloc(size);	/* no byte behind it */
 
 	memset(&n, 0, sizeof n);
 	memset(&again, 0, sizeof again);

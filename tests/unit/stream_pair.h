@@ -27,6 +27,8 @@ struct side {
 	size_t pause_after;		/* bytes; 0: never */
 	bool close_in_data, close_in_closed, echo, stop_when_closed;
 	size_t stop_at;			/* bytes got */
+	unsigned feeds;			/* so often, what is read makes one more byte be there */
+	int feed;
 };
 
 static void
@@ -46,6 +48,10 @@ side_data(struct stream *s, char *p, size_t n)
 	if (x->whole && n < x->whole)
 		return 0;
 	buf_add(&x->got, p, take);
+	if (x->feeds) {
+		x->feeds--;
+		check_int(write(x->feed, "+", 1), 1);
+	}
 	memset(p, 0xdd, take);		/* it is ours to write to */
 	if (x->echo) {
 		buf_add(stream_out(s), buf_data(&x->got) + buf_len(&x->got) - take, take);

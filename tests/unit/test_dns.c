@@ -339,6 +339,54 @@ TEST(bad_names)
 	}
 }
 
+/* Pointer after pointer, each allowed by itself. */
+static void
+read_through(unsigned pointers, int want)
+{
+	char p[3000] = { [5] = 2 };
+	struct dns_question q;
+	struct dns_reader r;
+	size_t n = 17;			/* behind a question for the root */
+
+	memcpy(p + n, "\xc0\x0c", 2);
+	for (unsigned i = 1; i < pointers; i++) {
+		p[n + 2 * i] = (char)(0xc0 | (n + 2 * i - 2) >> 8);
+		p[n + 2 * i + 1] = (char)((n + 2 * i - 2) & 0xff);
+	}
+	need(dns_open(&r, p, n + 2 * pointers + 4));
+	need(dns_next_question(&r, &q) == 1);
+	r.at = n + 2 * (pointers - 1);
+	check_int(dns_next_question(&r, &q), want);
+}
+
+TEST(long_ways_to_a_name)
+{
+	read_through(1, 1);
+	read_through(128, 1);
+	read_through(129, -1);
+	read_through(1000, -1);
+}
+
+/* A reader's memory is used again: nothing of the node before is left in it. */
+TEST(an_ipv4_address_is_all)
+{
+	struct micro_instance out = { .name = name("x.y"), .host = name("h"), .port = 80,
+		.addr = { 10, 0, 0, 1 }, .has_addr = true, .txt = BYTES("") }, in;
+	struct buf packet = BUF_INIT;
+	struct micro_reader r;
+	struct dns_reader dns;
+
+	micro_add_announcement(&packet, MICRO_TTL, &out);
+	memset(&in, 0xff, sizeof in);
+	need(dns_open(&dns, buf_data(&packet), buf_len(&packet)));
+	micro_read(&r, &dns);
+	need(micro_next(&r, &in) == 1);
+	check_int(in.addr[0], 10);
+	for (size_t i = 4; i < sizeof in.addr; i++)
+		check_int(in.addr[i], 0);
+	buf_release(&packet);
+}
+
 /* ---- TXT ---- */
 
 static void
@@ -414,6 +462,27 @@ TEST(txt_written)
 	check_bytes(inflated(buf_bytes(&out)),
 		BYTES("{\"Metadata\":null,\"Service\":\"s\",\"Version\":\"\",\"Endpoints\":null}"));
 	buf_release(&out);
+}
+
+/* Deflated otherwise than by Go, but out comes the same text to the byte. */
+TEST(txt_written_is_go_micros_text)
+{
+	static const struct keyval a = { BYTES("a"), BYTES("b") };
+	static const struct keyval kv[] = { { BYTES("topic"), BYTES("go.micro.topic.foo") },
+		{ BYTES("secure"), BYTES("false") }, { BYTES("broker"), BYTES("http") } };
+	struct buf out = BUF_INIT, ours = BUF_INIT;
+
+	micro_txt_write(&out, BYTES("greeter"), BYTES("1.2"), &a, 1);
+	buf_add_bytes(&ours, inflated(buf_bytes(&out)));
+	check(buf_len(&ours) > 0);
+	check_bytes(buf_bytes(&ours), inflated(txt_of(ANSWER_HEX)));
+	buf_clear(&out);
+	buf_clear(&ours);
+	micro_txt_write(&out, BYTES("micro.http.broker"), BYTES("ff.http.broadcast"), kv, 3);
+	buf_add_bytes(&ours, inflated(buf_bytes(&out)));
+	check_bytes(buf_bytes(&ours), inflated(txt_of(HTTP_ANSWER_HEX)));
+	buf_release(&out);
+	buf_release(&ours);
 }
 
 /* Any JSON as a TXT record. */

@@ -17,7 +17,7 @@ read_line(struct bytes line)
 	if (!copy)
 		event_json_init(&e);
 	free(copy);
-	copy = xmalloc(line.n + 1);
+	copy = xmalloc(line.n ? line.n : 1);	/* no byte behind it */
 	memcpy(copy, line.p, line.n);
 	err = (struct error)ERROR_INIT;
 	return event_json_read(&e, copy, line.n, &err);
@@ -89,7 +89,8 @@ TEST(header_arrays)
 
 TEST(body_json_is_taken_as_it_stands)
 {
-	static const char *const values[] = { "{\"t\":1.50}", "{ \"a\" : [ 1 , {} ] }", "[]",
+	static const char *const values[] = { "{\"t\":1.50}", "{ \"a\" : [ 1 , {} ] }", "[]", "[[1],[]]",
+		"[{},[]]", "{\"a\":{\"b\":[]}}",
 		"[ 18446744073709551616 ]", "1.50e+10", "-0", "true", "false", "null",
 		"\"a\\u00e4\"" };
 	struct buf line = BUF_INIT;
@@ -181,6 +182,8 @@ TEST(errors_name_the_field)
 	check_int(read_line(BYTES("{\"body\":\"x\n\"}")), -1);
 	check_int(read_line(BYTES("{\"body\":tru}")), -1);
 	check_int(read_line(BYTES("{\"x\":[{]}")), -1);
+	check_int(read_line(BYTES("{\"body_json\":[")), -1);
+	check_int(read_line(BYTES("{\"body_json\":{")), -1);
 }
 
 /* ---- what is written is what is read ---- */

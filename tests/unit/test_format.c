@@ -318,6 +318,31 @@ TEST(json_base64_key_and_null)
 		"\"meta\":{\"broker\":\"kafka\",\"wire\":\"raw\",\"ts\":\"recv\"}}\n"));
 }
 
+TEST(an_id_stands_where_an_offset_would)
+{
+	struct event ev = event(BYTES("x"));
+
+	ev.id = BYTES("1526919030474-55\n\xc3\xa4");
+	check_bytes(json(&ev), BYTES(
+		"{\"v\":1,\"n\":1,\"topic\":\"orders\",\"ts\":\"2026-11-21T07:21:16.323000Z\","
+		"\"headers\":{},\"body\":\"x\",\"len\":1,\"meta\":{\"broker\":\"kafka\","
+		"\"id\":\"1526919030474-55\\n\xc3\xa4\",\"wire\":\"raw\",\"ts\":\"recv\"}}\n"));
+	check_bytes(text(&ev), BYTES("#1 orders@1526919030474-55\\n\xc3\xa4  "
+		"2026-11-21T07:21:16.323Z  1 B\n\nx\n\n"));
+	/* A line is UTF-8 whatever the broker calls its events. */
+	ev.id = BYTES("\xff\0");
+	check_bytes(json(&ev), BYTES(
+		"{\"v\":1,\"n\":1,\"topic\":\"orders\",\"ts\":\"2026-11-21T07:21:16.323000Z\","
+		"\"headers\":{},\"body\":\"x\",\"len\":1,\"meta\":{\"broker\":\"kafka\","
+		"\"id_b64\":\"/wA=\",\"wire\":\"raw\",\"ts\":\"recv\"}}\n"));
+	ev.id = BYTES("");
+	ev.offset = 3;
+	check_bytes(json(&ev), BYTES(
+		"{\"v\":1,\"n\":1,\"topic\":\"orders\",\"ts\":\"2026-11-21T07:21:16.323000Z\","
+		"\"headers\":{},\"body\":\"x\",\"len\":1,\"meta\":{\"broker\":\"kafka\","
+		"\"offset\":3,\"id\":\"\",\"wire\":\"raw\",\"ts\":\"recv\"}}\n"));
+}
+
 TEST(properties_and_what_else_a_broker_has)
 {
 	struct event ev = event(BYTES("x"));

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "backends/proto/envelope.h"
 #include "backends/proto/http.h"
 #include "tests/unit/test.h"
 
@@ -156,7 +157,7 @@ TEST(other_good_requests)
 	need(parse_request(&h, BYTES("P / HTTP/1.1\r\nHost:\r\n\r\n")) == HTTP_OK);
 	check_bytes(h.host, BYTES(""));
 	need(parse_request(&h, BYTES("POST /\xc3\xa9 HTTP/1.1\r\nHost: [::1]:80\r\nX: \xff\t\r\n"
-		"Content-Length: 7\r\nContent-Length: 7\r\n\r\n")) == HTTP_OK);
+		"Content-Length: 7\r\n\r\n")) == HTTP_OK);
 	check_int(h.content_length, 7);
 	need(parse_request(&h, BYTES("POST / HTTP/1.1\r\nHost: a\r\n"
 		"Content-Length: 9223372036854775807\r\n\r\n")) == HTTP_OK);
@@ -223,7 +224,9 @@ static const struct refusal refused_requests[] = {
 	AFTER(400, "Content-Length is not a number", "Content-Length: 0x1"),
 	AFTER(400, "Content-Length is too large", "Content-Length: 9223372036854775808"),
 	AFTER(400, "Content-Length is too large", "Content-Length: 99999999999999999999999"),
-	AFTER(400, "two different Content-Lengths", "Content-Length: 1\r\nContent-Length: 2"),
+	AFTER(400, "more than one Content-Length", "Content-Length: 1\r\nContent-Length: 2"),
+	AFTER(400, "more than one Content-Length", "Content-Length: 1\r\nContent-Length: 1"),
+	AFTER(400, "more than one Content-Length", "Content-Length: 0\r\nX: y\r\ncontent-length: 0"),
 	AFTER(400, "both Content-Length and Transfer-Encoding",
 		"Transfer-Encoding: chunked\r\nContent-Length: 3"),
 	AFTER(400, "both Content-Length and Transfer-Encoding",
@@ -268,6 +271,7 @@ TEST(refused_responses)
 		REFUSED(0, "", "ICY 200 OKAY \r\n\r\n"),
 		REFUSED(0, "", "HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
 		REFUSED(0, "", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
+		REFUSED(0, "", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n"),
 		REFUSED(0, "", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"),
 		REFUSED(0, "", "HTTP/1.1 200 OK\r\nX: 1\r\n y\r\n\r\n")
 	};
@@ -511,6 +515,54 @@ TEST(publish_head_is_go_micros)
 		"User-Agent: Go-http-client/1.1\r\nContent-Length: 0\r\n"
 		"Content-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n"));
 	buf_release(&out);
+}
+
+/* A request with its body, as both broker dialects' publishers wrote them. */
+static void
+check_publication(const char *path, struct bytes id, struct bytes host, const char *topic_header,
+	struct header h, struct bytes body, struct bytes want)
+{
+	struct header topic = { bytes_str(topic_header), BYTES("go.micro.topic.foo") };
+	struct message m = { .headers = &h, .nheaders = 1, .body = body };
+	struct buf out = BUF_INIT, envelope = BUF_INIT;
+
+	envelope_write(&envelope, &m, &topic, 1);
+	http_add_publish_head(&out, bytes_str(path), id, host, buf_len(&envelope));
+	buf_add_bytes(&out, buf_bytes(&envelope));
+	check_bytes(buf_bytes(&out), want);
+	buf_release(&out);
+	buf_release(&envelope);
+}
+
+#define V5_ID "go.micro.topic.foo-" UUID
+#define V1_ID "go.micro.topic.foo-045ac2e5-bcd1-4105-9129-3023adbf739f"
+#define HEAD(target, host, length) "POST " target " HTTP/1.1\r\nHost: " host "\r\n" \
+	"User-Agent: Go-http-client/1.1\r\nContent-Length: " length "\r\n" \
+	"Content-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n"
+
+TEST(publications_are_go_micros)
+{
+	const struct header id = { BYTES("id"), BYTES("0") };
+	const struct header odd = { BYTES("b<>&"), BYTES("x\"\\/") };
+
+	/* v1.18.0 */
+	check_publication("/_sub", BYTES(V1_ID), BYTES("10.77.0.1:36231"), ":topic", id,
+		BYTES("hello <world>"), BYTES(HEAD("/_sub?id=" V1_ID, "10.77.0.1:36231", "81")
+		"{\"Header\":{\":topic\":\"go.micro.topic.foo\",\"id\":\"0\"},"
+		"\"Body\":\"aGVsbG8gPHdvcmxkPg==\"}"));
+	check_publication("/_sub", BYTES(V1_ID), BYTES("10.77.0.1:36231"), ":topic", odd,
+		BYTES("hi"), BYTES(HEAD("/_sub?id=" V1_ID, "10.77.0.1:36231", "87")
+		"{\"Header\":{\":topic\":\"go.micro.topic.foo\","
+		"\"b\\u003c\\u003e\\u0026\":\"x\\\"\\\\/\"},\"Body\":\"aGk=\"}"));
+	/* v2.9.1 to v5.30.0 */
+	check_publication("/", BYTES(V5_ID), BYTES("127.0.0.1:35755"), "Micro-Topic", id,
+		BYTES("hello <world>"), BYTES(V5_REQUEST
+		"{\"Header\":{\"Micro-Topic\":\"go.micro.topic.foo\",\"id\":\"0\"},"
+		"\"Body\":\"aGVsbG8gPHdvcmxkPg==\"}"));
+	check_publication("/", BYTES(V5_ID), BYTES("127.0.0.1:35755"), "Micro-Topic", odd,
+		BYTES("hi"), BYTES(HEAD("/?id=" V5_ID, "127.0.0.1:35755", "92")
+		"{\"Header\":{\"Micro-Topic\":\"go.micro.topic.foo\","
+		"\"b\\u003c\\u003e\\u0026\":\"x\\\"\\\\/\"},\"Body\":\"aGk=\"}"));
 }
 
 TEST(replies_are_go_micros)

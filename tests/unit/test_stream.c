@@ -70,6 +70,66 @@ TEST(partial_takes)
 	}
 }
 
+/* What is there as soon as the last was read is left to grow; what was waited for is
+ * not, neither at first nor after that. */
+TEST(naps_under_load)
+{
+	enum { NAP_MS = 300, FEEDS = 3 };
+	struct pair p;
+	uint64_t begin;
+
+	need(pair_open(&p, "127.0.0.1:0", false, NULL));
+	stream_lazy(p.server.s, NAP_MS * 1000);
+	p.server.feed = p.fd;
+	p.server.feeds = FEEDS;
+	p.server.stop_at = 1 + FEEDS;
+	begin = loop_clock_ns();
+	check_int(write(p.fd, "a", 1), 1);
+	run_for(p.loop, 5000);
+	check_bytes(buf_bytes(&p.server.got), BYTES("a+++"));
+	check((loop_clock_ns() - begin) / 1000000 >= FEEDS * NAP_MS);
+	p.server.stop_at = 0;
+	run_for(p.loop, 2 * NAP_MS);
+	p.server.stop_at = 2 + FEEDS;
+	begin = loop_clock_ns();
+	check_int(write(p.fd, "b", 1), 1);
+	run_for(p.loop, 5000);
+	check((loop_clock_ns() - begin) / 1000000 < NAP_MS);
+	check_bytes(buf_bytes(&p.server.got), BYTES("a+++b"));
+	pair_close(&p);
+}
+
+/* Paused while it naps, and the end of input while it naps. */
+TEST(naps_are_interrupted)
+{
+	struct pair p;
+
+	need(pair_open(&p, "127.0.0.1:0", false, NULL));
+	stream_lazy(p.server.s, 300 * 1000);
+	p.server.feed = p.fd;
+	p.server.feeds = 1;
+	check_int(write(p.fd, "a", 1), 1);
+	run_for(p.loop, 50);
+	stream_pause(p.server.s, true);
+	run_for(p.loop, 400);
+	check_bytes(buf_bytes(&p.server.got), BYTES("a"));
+	stream_pause(p.server.s, false);
+	p.server.stop_at = 2;
+	run_for(p.loop, 5000);
+	check_bytes(buf_bytes(&p.server.got), BYTES("a+"));
+	p.server.feeds = 1;
+	p.server.stop_at = 0;
+	check_int(write(p.fd, "b", 1), 1);
+	run_for(p.loop, 50);
+	p.server.stop_when_closed = p.server.close_in_closed = true;
+	close(p.fd);
+	p.fd = -1;
+	run_for(p.loop, 5000);
+	check_int(p.server.closed, 1);
+	check_bytes(buf_bytes(&p.server.got), BYTES("a+b+"));
+	pair_close(&p);
+}
+
 /* What is not taken comes again, with more behind it. */
 TEST(waiting_for_more)
 {

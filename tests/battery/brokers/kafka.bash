@@ -5,10 +5,12 @@
 # tells clients where they find it, so that the relay stands before a listener of its own.
 # A connection lost is nothing to it: what ends an event is -W.
 BROKER=kafka
-LACKS='unix sni cut one-part'
+LACKS='unix sni cut one-part nobody attempts'
+WINDOW_KB=4096
 CARRIES='header null-body'
 CARRIES_RAW='header key null-body null-header repeat-header binary-header'
-KEEPER=(-g keeper)
+# A member that was killed is given up after three seconds, not 45.
+KEEPER=(-g keeper -X session.timeout.ms=3000 -X heartbeat.interval.ms=500)
 # What Kafka allows in a name.
 TOPICS=(t t.a.b t_a-b "$(printf 'long%.0s' {1..60})")
 BEHIND=127.0.0.1:7100		# the listener behind the relay

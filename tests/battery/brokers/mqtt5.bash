@@ -8,6 +8,8 @@ OPTIONS=(-X mqtt.version=5)
 CARRIES='header null-body'
 CARRIES_RAW='header repeat-header'
 KEEPER=(-X mqtt.client_id=keeper -X mqtt.session=1h)
+# It may have no more than so many unanswered, and -W is not for those behind.
+QUICK=(-X mqtt.keepalive=1s)
 
 # mosquitto_users: mbus, reader and writer, as the security plugin has it in its file.
 mosquitto_users() {
