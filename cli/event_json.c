@@ -17,7 +17,7 @@
 /* Each may come once, under whichever of its names. */
 enum seen {
 	SEEN_V = 1, SEEN_TOPIC = 2, SEEN_KEY = 4, SEEN_BODY = 8, SEEN_HEADERS = 16, SEEN_META = 32,
-	SEEN_TIME = 64
+	SEEN_TIME = 64, META_WIRE = 128
 };
 
 struct field {
@@ -414,18 +414,20 @@ meta_wire(struct event_json *e, const struct field *f, enum json_token t, struct
 {
 	struct bytes word;
 
+	if (!e->keep_wire)
+		return t == JSON_ERROR || !json_skip(&e->scan, t) ? bad_json(e, err) : 0;
 	if (read_bytes(e, f, t, &word, err) < 0)
 		return -1;
-	if (e->keep_wire && bytes_eq(word, BYTES("raw")))
+	if (bytes_eq(word, BYTES("raw")))
 		e->meta.wire = WIRE_RAW;
-	if (e->keep_wire && bytes_eq(word, BYTES("micro")))
+	if (bytes_eq(word, BYTES("micro")))
 		e->meta.wire = WIRE_MICRO;
 	return 0;
 }
 
 /* Without keep_meta. */
 static const struct field wire_fields[] = {
-	{ "wire", 1, meta_wire },
+	{ "wire", META_WIRE, meta_wire },
 	{ NULL }
 };
 
@@ -441,7 +443,7 @@ static const struct field meta_fields[] = {
 	{ "content_type_b64", 32, meta_type },
 	{ "correlation", 64, meta_correlation },
 	{ "correlation_b64", 64, meta_correlation },
-	{ "wire", 128, meta_wire },
+	{ "wire", META_WIRE, meta_wire },
 	{ NULL }
 };
 
@@ -459,7 +461,8 @@ read_meta(struct event_json *e, const struct field *f, enum json_token t, struct
 		return bad_value(e, f->name, t, "not an object", err);
 	if (read_object(e, e->keep_meta ? meta_fields : wire_fields, &seen, err) < 0)
 		return error_prefix(err, "meta");
-	e->has_meta = e->has_meta || seen != 0;
+	if ((seen & ~(unsigned)META_WIRE) || e->meta.wire != WIRE_AUTO)
+		e->has_meta = true;
 	return 0;
 }
 

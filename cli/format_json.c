@@ -178,7 +178,6 @@ add_meta(struct formatter *f, struct buf *out, const struct event *ev)
 		[EVENT_TIME_RECV] = "recv",
 		[EVENT_TIME_CREATE] = "create",
 		[EVENT_TIME_APPEND] = "append",
-		[EVENT_TIME_NONE] = "none",
 	};
 
 	ADD(out, ",\"meta\":{\"broker\":\"");
@@ -207,9 +206,14 @@ add_meta(struct formatter *f, struct buf *out, const struct event *ev)
 	add_optional(out, "content_type", ev->props.content_type);
 	add_optional(out, "correlation", ev->props.correlation);
 	if (ev->wire == EVENT_WIRE_MICRO)
-		ADD(out, ",\"wire\":\"micro\",\"ts\":\"");
+		ADD(out, ",\"wire\":\"micro\"");
 	else
-		ADD(out, ",\"wire\":\"raw\",\"ts\":\"");
+		ADD(out, ",\"wire\":\"raw\"");
+	if (ev->time_kind == EVENT_TIME_NONE) {
+		buf_add_ch(out, '}');
+		return;
+	}
+	ADD(out, ",\"ts\":\"");
 	buf_add_str(out, time_kind[ev->time_kind]);
 	ADD(out, "\"}");
 }

@@ -17,6 +17,7 @@
 enum {
 	PATIENCE_MS = 3000,		/* for the output, before partitions are given away */
 	COMMIT_MS = 50,			/* between two commits */
+	COMMIT_COOPERATIVE_MS = 1000,
 	COMMIT_AGAIN_MS = 200
 };
 
@@ -124,7 +125,7 @@ group_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partiti
 			log_warn("group %s: not stored so far: %s", g->name, err.text);
 		g->warned = true;
 		for (int i = 0; list && i < list->cnt; i++)
-			if (worth_again(code))
+			if (worth_again(code) || !su->draining)
 				part_of(su, &list->elems[i])->mark.stored = -1;
 		if (worth_again(code) && g->state != GROUP_REVOKE) {
 			loop_timer_set(c->kb->b.loop, &g->commit, COMMIT_AGAIN_MS);
@@ -136,7 +137,7 @@ group_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partiti
 			log_verbose("group %s: stored again", g->name);
 		g->warned = false;
 	}
-	if (dirty(su, NULL))
+	if (!code && dirty(su, NULL))
 		group_commit(su);
 	group_next(su);
 }
@@ -171,14 +172,18 @@ static void
 group_commit(struct kafka_subs *su)
 {
 	struct kafka_group *g = &su->group;
+	/* Here a member keeps its partitions while it joins again, and a commit that meets
+	 * that moment costs it all of them. */
+	uint64_t ms = is_cooperative(su) ? COMMIT_COOPERATIVE_MS : COMMIT_MS;
 
-	if (g->committing || loop_timer_is_set(&g->commit))
+	bool waited_for = su->draining || g->state == GROUP_REVOKE;
+
+	if (g->committing || (!waited_for && loop_timer_is_set(&g->commit)))
 		return;
-	if (su->draining || g->state == GROUP_REVOKE ||
-	    loop_clock_ns() - g->committed_ns >= COMMIT_MS * UINT64_C(1000000))
+	if (waited_for || loop_clock_ns() - g->committed_ns >= ms * 1000000)
 		commit_now(su);
 	else
-		loop_timer_set(su->client.kb->b.loop, &g->commit, COMMIT_MS);
+		loop_timer_set(su->client.kb->b.loop, &g->commit, ms);
 }
 
 void
@@ -517,11 +522,14 @@ bool
 group_closing(struct kafka_subs *su)
 {
 	struct kafka_group *g = &su->group;
+	ssize_t n;
 
 	if (!g->leaving)
 		return false;
-	while (rd_kafka_queue_poll_callback(g->leaving, 0) > 0)
-		;
+	/* Records come here, too, which are for whoever has the partitions next. */
+	while ((n = rd_kafka_consume_batch_queue(g->leaving, 0, su->batch, KAFKA_BATCH)) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			rd_kafka_message_destroy(su->batch[i]);
 	if (rd_kafka_consumer_closed(su->client.rk))
 		broker_drained(&su->client.kb->b);
 	return true;
