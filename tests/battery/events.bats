@@ -181,9 +181,13 @@ exact() {
 	is "$(cat c.out)" "$(seq 2001 4000)"
 }
 
+# Each part has an order of its own.
+in_parts() { if lacks one-part; then sort -n "$1"; else cat "$1"; fi; }
+
 # bats test_tags=deliver,group
 @test "the members of a group share its events, and everybody else gets all" {
 	t=$(topic)
+	PARTS=6
 	server lenient
 	sub_ready all --body "$t"
 	sub_ready a -g one --body "$t"
@@ -194,8 +198,8 @@ exact() {
 	wait_for lines_in all.out 5000
 	wait_for lines_in c.out 5000
 	wait_for sh -c '[ "$(cat a.out b.out | wc -l)" -ge 5000 ]'
-	is "$(cat all.out)" "$(cat sent)"
-	is "$(cat c.out)" "$(cat sent)"
+	in_parts all.out | cmp - sent
+	in_parts c.out | cmp - sent
 	cat a.out b.out | sort -n | cmp - sent
 	[ -s a.out ]
 	[ -s b.out ]
@@ -204,6 +208,7 @@ exact() {
 # bats test_tags=deliver,group,handover
 @test "a member that leaves politely loses nothing of its group's" {
 	t=$(topic)
+	PARTS=6
 	server lenient
 	sub_ready a -g one "${KEEPER[@]}" --body "$t"
 	sub_ready b -g one "${KEEPER[@]}" --body "$t"
