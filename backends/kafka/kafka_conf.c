@@ -264,9 +264,10 @@ set_consumer(struct making *m, const char *group, bool to_end)
 	 * the first that is still there, so that nothing is passed over that could be had. */
 	set(m, "auto.offset.reset", "earliest");
 	set(m, "topic.metadata.refresh.interval.ms", "5000");
-	/* By number alone the fetcher would stop at 100000 small records, and look again a
-	 * second later. What bounds the memory is the bytes. */
-	set(m, "queued.min.messages", "10000000");
+	/* By its default the fetcher would stop at 100000 small records, and look again a
+	 * second later. What bounds the memory is the bytes; and, as each record costs 300
+	 * more than it has, the number when they are tiny. */
+	set(m, "queued.min.messages", "1000000");
 	set(m, "queued.max.messages.kbytes", "65536");
 	set(m, "fetch.wait.max.ms", to_end ? "10" : "100");
 	set(m, "fetch.error.backoff.ms", "50");

@@ -244,7 +244,7 @@ back_after() { sleep "$1"; kafka_begin; }
 	published
 	kafka_kill
 	KAFKA_DIR=$was
-	umount disk
+	umount -l disk
 	[ "$C" -gt 0 ]
 	[ $((R + U)) -gt 0 ]
 	none_lost

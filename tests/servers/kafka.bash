@@ -81,8 +81,8 @@ kafka_properties() {
 		share.coordinator.state.topic.min.isr=1
 		group.initial.rebalance.delay.ms=0
 		group.min.session.timeout.ms=100
-		broker.session.timeout.ms=2000
-		broker.heartbeat.interval.ms=200
+		broker.session.timeout.ms=3000
+		broker.heartbeat.interval.ms=300
 		num.network.threads=1
 		num.io.threads=2
 		log.cleaner.dedupe.buffer.size=2097152
