@@ -82,6 +82,10 @@ paho_init(struct broker *b, struct error *err)
 {
 	struct paho_broker *pb = paho_of(b);
 
+	/* Else a tcp:// connection, too, would go where these point. While no thread
+	 * may be looking. */
+	unsetenv("http_proxy");
+	unsetenv("https_proxy");
 	pub_init(pb);
 	sub_init(pb);
 	if (mqtt_options_read(b, &pb->opt, err) < 0)

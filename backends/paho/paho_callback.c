@@ -92,7 +92,8 @@ static void
 not_connected(struct paho_client *c, int code)
 {
 	note_greeting(c);
-	if (code > 0 && c->to.version == MQTT_V311)
+	/* A server of 3.1.1 answers a CONNECT of 5 as it knows it. */
+	if (code > 0 && code < 0x80)
 		client_note(c, NOTE_LOST, NULL, 0, mqtt_reason_of_connack((unsigned)code), NULL);
 	else if (code > 0)
 		client_note(c, NOTE_LOST, NULL, 0, (unsigned)code, NULL);

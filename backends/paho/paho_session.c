@@ -189,7 +189,9 @@ attempt_dial(struct paho_broker *pb)
 		attempt_over(pb);
 		return;
 	}
-	loop_timer_set(pb->b.loop, &pb->timer, most > spent ? (most - spent) / left / 1000000 : 0);
+	if (most)
+		loop_timer_set(pb->b.loop, &pb->timer, most > spent ?
+			(most - spent) / left / 1000000 : 0);
 }
 
 static void

@@ -160,3 +160,34 @@ setup() {
 	wait_for bash -c '[ "$(cat one.out two.out | wc -l)" = 100 ]'
 	is "$(cat one.out two.out | sort -n)" "$(seq 100)"
 }
+
+@test "a server that answers version 5 by closing, or by 3.1.1's words, is asked with 3.1.1" {
+	cat > old.py <<-'END'
+		import os, socket
+		s = socket.create_server(("127.0.0.1", 18837))
+		os.write(8, b"\n")
+		def take(c):
+		    kind, n = c.recv(1), c.recv(1)
+		    return kind and (kind[0], c.recv(n[0], socket.MSG_WAITALL))
+		for refusal in b"", b"\x20\x02\x00\x01":
+		    c, _ = s.accept()
+		    assert take(c)[1][6] == 5
+		    c.sendall(refusal)
+		    c.close()
+		    c, _ = s.accept()
+		    assert take(c)[1][6] == 4
+		    c.sendall(b"\x20\x02\x00\x00")
+		    kind, body = take(c)
+		    assert kind == 0x32
+		    c.sendall(b"\x40\x02" + body[3:5])
+		    assert take(c)[0] == 0xe0
+	END
+	start_ready old python3 old.py 18837
+	for i in 1 2; do
+		run --separate-stderr mbus pub -v "${PAHO[@]}" -b 127.0.0.1:18837 a body
+		status_is 0
+		has "$stderr" "does not speak MQTT 5" "1 confirmed"
+	done
+	finish old
+	is "$status" 0
+}
