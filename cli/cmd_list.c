@@ -79,6 +79,19 @@ look_up_broker(const struct backend *row)
 }
 
 static struct found
+look_up_driver(const struct backend *row)
+{
+	struct found f = { .what = "driver", .row = row, .has_caps = true };
+	const struct broker_ops *ops = backend_find(driver_table, "driver", row->name, &f.why);
+
+	if (ops) {
+		f.usable = true;
+		f.caps = ops->caps;
+	}
+	return f;
+}
+
+static struct found
 look_up_registry(const struct backend *row)
 {
 	struct found f = { .what = "registry", .row = row };
@@ -218,6 +231,12 @@ list_backends(struct buf *out, bool json)
 		buf_add_str(out, "Brokers (-B):\n");
 	for (const struct backend *row = broker_table; row->name; row++) {
 		f = look_up_broker(row);
+		add(out, &f);
+	}
+	if (!json && driver_table->name)
+		buf_add_str(out, "\nTheir other drivers (-X driver=NAME):\n");
+	for (const struct backend *row = driver_table; row->name; row++) {
+		f = look_up_driver(row);
 		add(out, &f);
 	}
 	if (!json)
