@@ -182,7 +182,7 @@ struct kafka_group {
 	struct loop_timer patience, commit;
 	rd_kafka_queue_t *leaving;	/* what comes while it leaves */
 	uint64_t committed_ns;
-	bool committing, assigned, warned;
+	bool committing, assigned, warned, cooperative;
 	uint64_t commits;
 };
 

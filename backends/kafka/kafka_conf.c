@@ -54,6 +54,11 @@ conf_check(const char *name, const char *value, struct error *err)
 	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
 		if (strcmp(name, ours[i][0]) == 0)
 			return error_set(err, ERR_USAGE, "-X %s: %s", name, ours[i][1]);
+	/* While partitions are handed over one by one, a commit that is under way when the
+	 * member joins again stops the whole group (seen with 2.0.2). */
+	if (strcmp(name, "partition.assignment.strategy") == 0 && strstr(value, "cooperative"))
+		return error_set(err, ERR_USAGE, "-X %s: range or roundrobin, not %.60s", name,
+			value);
 	conf = rd_kafka_conf_new();
 	res = rd_kafka_conf_set(conf, name, value, why, sizeof why);
 	rd_kafka_conf_destroy(conf);

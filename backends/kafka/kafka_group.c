@@ -23,14 +23,6 @@ enum {
 
 static void group_commit(struct kafka_subs *);
 
-static bool
-is_cooperative(struct kafka_subs *su)
-{
-	const char *p = rd_kafka_rebalance_protocol(su->client.rk);
-
-	return p && strcmp(p, "COOPERATIVE") == 0;
-}
-
 static struct kafka_part *
 part_of(struct kafka_subs *su, const rd_kafka_topic_partition_t *tp)
 {
@@ -174,7 +166,7 @@ group_commit(struct kafka_subs *su)
 	struct kafka_group *g = &su->group;
 	/* Here a member keeps its partitions while it joins again, and a commit that meets
 	 * that moment costs it all of them. */
-	uint64_t ms = is_cooperative(su) ? COMMIT_COOPERATIVE_MS : COMMIT_MS;
+	uint64_t ms = g->cooperative ? COMMIT_COOPERATIVE_MS : COMMIT_MS;
 
 	bool waited_for = su->draining || g->state == GROUP_REVOKE;
 
@@ -352,12 +344,14 @@ stored_done(struct kafka_ask *a)
 	}
 	for (int i = 0; i < s->stored->cnt; i++)
 		take_part(su, s, i);
-	if (is_cooperative(su))
+	if (su->group.cooperative)
 		e = rd_kafka_incremental_assign(su->client.rk, s->stored);
 	else
 		rd_kafka_assign(su->client.rk, s->stored);
-	if (e)
+	if (e) {
+		log_verbose("group %s: %s", g->name, rd_kafka_error_string(e));
 		rd_kafka_error_destroy(e);
+	}
 	say_parts(g, "has", s->stored);
 	g->assigned = true;
 	su->client.up = true;
@@ -435,12 +429,14 @@ give_away(struct kafka_subs *su)
 		part->revoking = false;
 		sub_part_ended(part);
 	}
-	if (is_cooperative(su))
+	if (su->group.cooperative)
 		e = rd_kafka_incremental_unassign(su->client.rk, list);
 	else
 		rd_kafka_assign(su->client.rk, NULL);
-	if (e)
+	if (e) {
+		log_verbose("group %s: %s", g->name, rd_kafka_error_string(e));
 		rd_kafka_error_destroy(e);
+	}
 	rd_kafka_topic_partition_list_destroy(list);
 	group_next(su);
 }
@@ -492,9 +488,13 @@ group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partiti
 	struct kafka_subs *su = c->kb->sub;
 	struct kafka_group *g = su ? &su->group : NULL;
 	bool take = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+	const char *protocol = rd_kafka_rebalance_protocol(rk);
 
+	/* Asked once: the answer is another thread's. */
+	if (g)
+		g->cooperative = protocol && strcmp(protocol, "COOPERATIVE") == 0;
 	if (!g || g->leaving || (!take && code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
-		if (g && is_cooperative(su) && !take) {
+		if (g && g->cooperative && !take) {
 			rd_kafka_error_t *e = rd_kafka_incremental_unassign(rk, list);
 
 			if (e)
