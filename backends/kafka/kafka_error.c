@@ -22,6 +22,11 @@ kind_of(rd_kafka_resp_err_t code, const char *text)
 	case RD_KAFKA_RESP_ERR__SSL:
 		return strstr(text, "certificate") ? ERR_AUTH : ERR_CONNECT;
 	case RD_KAFKA_RESP_ERR__TRANSPORT:
+		/* What the server thinks of our certificate comes after the handshake. */
+		if (strstr(text, "SSL alert") &&
+		    (strstr(text, "certificate") || strstr(text, "unknown ca")))
+			return ERR_AUTH;
+		return ERR_CONNECT;
 	case RD_KAFKA_RESP_ERR__RESOLVE:
 	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
 	case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
