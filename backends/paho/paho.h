@@ -198,7 +198,6 @@ struct paho_pub {
 	size_t zeros;			/* of QoS 0, handed, and no barrier behind them yet */
 	uint64_t barrier;		/* those before this sequence number have one ... */
 	bool asked;			/* ... which is not answered */
-	uint64_t nobody;		/* confirmed, but nobody subscribes */
 	struct buf payload;
 };
 

@@ -146,8 +146,8 @@ on_sent5(void *arg, MQTTAsync_successData5 *data)
 {
 	struct paho_event *e = arg;
 
-	/* Of QoS 0 nothing was answered. */
-	client_note(e->client, NOTE_SENT, e, 0, e->qos ? (unsigned)data->reasonCode : 0, NULL);
+	(void)data;		/* paho leaves out the reason of a success */
+	client_note(e->client, NOTE_SENT, e, 0, 0, NULL);
 }
 
 void

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 
 #include "backends/paho/paho.h"
-#include "core/log.h"
 
 enum {					/* flight_entry.state */
 	QOS_MASK = 3,
@@ -279,7 +278,6 @@ answered(struct paho_broker *pb, const struct paho_note *n)
 
 	if (n->kind == NOTE_SENT) {
 		pub->handed--;
-		pub->nobody += n->reason == 0x10;
 		if (!ev->qos && pb->b.opts.ack != PUBLISH_ACK_NONE)
 			return;		/* the barrier confirms it */
 		end(pb, ev->seq, FATE_CONFIRMED, NULL);
@@ -402,10 +400,6 @@ pub_close(struct paho_broker *pb)
 
 	loop_timer_clear(pb->b.loop, &pub->timer);
 	loop_task_cancel(&pub->settle);
-	if (pub->nobody)
-		log_verbose("%llu confirmed events reached no subscriber",
-			(unsigned long long)pub->nobody);
-	pub->nobody = 0;
 }
 
 void
