@@ -30,10 +30,11 @@ VERSION = 0.1.0
 
 # One word a backend; its sources are the lines below.
 BUILTIN = http mdns file
-MODULES = mqtt null paho redis tls
+MODULES = kafka mqtt null paho redis tls
 WITHOUT =
 
 SRC_http = $(wildcard backends/http/*.c)
+SRC_kafka = $(wildcard backends/kafka/*.c)
 SRC_mqtt = $(wildcard backends/mqtt/mqtt*.c)
 # What the drivers of one broker share.
 mqtt_shared = backends/mqtt/mqtt_map.c backends/mqtt/mqtt_options.c backends/mqtt/mqtt_reason.c
@@ -45,12 +46,14 @@ SRC_mdns = $(wildcard backends/registry/mdns*.c backends/proto/micro_*.c)
 SRC_file = $(wildcard backends/registry/file*.c)
 
 # Libraries: LIBS_x goes to the link of whatever backend x is part of.
+LIBS_kafka = -lrdkafka
 LIBS_mdns = -lz
 LIBS_paho = -lpaho-mqtt3as -lcrypto
 LIBS_tls = -lssl -lcrypto
 
 # Debian packages, for `make deps`: what every build needs, then by backend.
 DEPS = gcc libc6-dev
+DEPS_kafka = librdkafka-dev
 DEPS_mdns = zlib1g-dev
 DEPS_paho = libpaho-mqtt-dev libssl-dev
 DEPS_tls = libssl-dev

@@ -38,7 +38,7 @@ struct command {
 	int (*run)(void *args, int noperands, char **operands, struct error *);
 };
 
-extern const struct command cmd_pub, cmd_sub, cmd_registry;
+extern const struct command cmd_pub, cmd_sub, cmd_registry, cmd_topics;
 extern const struct command *const command_table[];	/* ends with NULL */
 const struct command *command_find(const char *name);
 /* `mbus help`, `mbus NAME --help`; NULL: mbus itself. */

@@ -79,6 +79,19 @@ look_up_broker(const struct backend *row)
 }
 
 static struct found
+look_up_driver(const struct backend *row)
+{
+	struct found f = { .what = "driver", .row = row, .has_caps = true };
+	const struct broker_ops *ops = backend_find(driver_table, "driver", row->name, &f.why);
+
+	if (ops) {
+		f.usable = true;
+		f.caps = ops->caps;
+	}
+	return f;
+}
+
+static struct found
 look_up_registry(const struct backend *row)
 {
 	struct found f = { .what = "registry", .row = row };
@@ -220,6 +233,12 @@ list_backends(struct buf *out, bool json)
 		f = look_up_broker(row);
 		add(out, &f);
 	}
+	if (!json && driver_table->name)
+		buf_add_str(out, "\nTheir other drivers (-X driver=NAME):\n");
+	for (const struct backend *row = driver_table; row->name; row++) {
+		f = look_up_driver(row);
+		add(out, &f);
+	}
 	if (!json)
 		buf_add_str(out, "\nRegistries (--registry):\n");
 	for (const struct backend *row = registry_table; row->name; row++) {
@@ -285,6 +304,25 @@ dump_options(struct buf *out, const struct common_args *c, const char *owner, bo
 	}
 }
 
+/* What was given for a library under the broker. */
+static void
+dump_others(struct buf *out, const struct common_args *c, const struct broker_ops *ops)
+{
+	size_t n = strlen(ops->name);
+
+	for (size_t i = 0; i < c->nxpairs; i++) {
+		const char *name = c->xpairs[i].name;
+		const struct broker_option *o = ops->options;
+
+		if (strncmp(name, ops->name, n) == 0 && name[n] == '.')
+			name += n + 1;
+		while (o && o->name && strcmp(o->name, name) != 0)
+			o++;
+		if (!o || !o->name)
+			buf_addf(out, "%s.%s=%s\n", ops->name, name, c->xpairs[i].value);
+	}
+}
+
 int
 list_xopts(struct buf *out, const struct common_args *c, struct error *err)
 {
@@ -295,6 +333,8 @@ list_xopts(struct buf *out, const struct common_args *c, struct error *err)
 		return -1;
 	buf_addf(out, "-X options of the %s broker:\n", broker->name);
 	list_options(out, "", broker->options);
+	if (broker->list_options)
+		broker->list_options(out);
 	if (!(broker->caps & BROKER_REGISTRY))
 		return 0;
 	registry = registry_find(c->registry, err);
@@ -314,6 +354,8 @@ dump_xopts(struct buf *out, const struct common_args *c, struct error *err)
 	if (!broker)
 		return -1;
 	dump_options(out, c, broker->name, false, broker->options);
+	if (broker->check_option)
+		dump_others(out, c, broker);
 	if (!(broker->caps & BROKER_REGISTRY))
 		return 0;
 	registry = registry_find(c->registry, err);

@@ -25,6 +25,7 @@ struct pub {
 	struct interrupt interrupt;
 	struct publication next;	/* taken from the source, not yet by the broker */
 	bool has_next, started, stopped;
+	bool finished, aborted;		/* with --transaction */
 	uint64_t taken, confirmed, refused, unknown;	/* by the broker; what became of them */
 	enum error_kind kind;		/* the gravest */
 	uint64_t told[PUB_TEXTS];	/* hashes of the errors that were told */
@@ -86,11 +87,16 @@ add_count(struct buf *b, uint64_t n, const char *what)
 static void
 pub_summary(struct pub *p)
 {
-	uint64_t bad = p->source.bad, all = p->taken + bad, failed = all - p->confirmed;
+	uint64_t bad = p->source.bad, all = p->taken + bad, failed;
 	bool cut = p->stopped && (!p->source.dry || p->has_next);
 	struct buf why = BUF_INIT;
 	const char *text;
 
+	if (p->aborted) {
+		p->refused += p->confirmed;
+		p->confirmed = 0;
+	}
+	failed = all - p->confirmed;
 	p->unknown = p->taken - p->confirmed - p->refused;
 	p->kind = error_graver(p->kind, p->source.kind);
 	if (p->unknown)
@@ -177,7 +183,8 @@ pub_pump(struct pub *p)
 			if (!pub_source_next(&p->source, &p->next))
 				break;
 			if (p->args->omit)
-				pub_source_omit(&p->source, p->broker->caps, &p->next);
+				pub_source_omit(&p->source,
+					broker_publication_caps(p->broker, &p->next), &p->next);
 			p->has_next = true;
 		}
 		/* Counted before: the outcome may come from within. */
@@ -276,11 +283,31 @@ pub_failed(struct broker *b, const struct error *err, void *arg)
 	pub_fail(arg, err);
 }
 
+static void
+pub_finished(struct broker *b, const struct error *err, void *arg)
+{
+	struct pub *p = arg;
+
+	(void)b;
+	if (err) {
+		log_error("the transaction failed: %s", err->text);
+		p->kind = error_graver(p->kind, err->kind);
+		/* Not told what became of it: then nobody knows. */
+		if (err->kind == ERR_UNKNOWN)
+			p->confirmed = 0;
+		else
+			p->aborted = true;
+	}
+	p->finished = true;
+	loop_stop(p->loop);
+}
+
 static const struct broker_notify pub_notify = {
 	.outcome = pub_outcome,
 	.room = pub_room_again,
 	.connected = pub_connected,
 	.failed = pub_failed,
+	.finished = pub_finished,
 };
 
 static void
@@ -290,6 +317,24 @@ pub_interrupted(struct interrupt *i)
 }
 
 /* ---- the run ---- */
+
+/* All of the run, or nothing of it. */
+static void
+pub_finish(struct pub *p)
+{
+	bool ok = !p->kind && !p->interrupt.signo && !p->source.bad && !p->source.kind &&
+		p->source.dry && !p->has_next && p->taken == p->confirmed;
+
+	if (!p->args->transaction || !p->started)
+		return;
+	if (!ok) {
+		p->aborted = true;
+		log_error("the transaction is aborted: nothing is published");
+	}
+	broker_finish(p->broker, ok);
+	while (!p->finished)
+		loop_run(p->loop);
+}
 
 /* 0 when the run went its way, whatever came of it: p->kind says. */
 static int
@@ -310,6 +355,10 @@ pub_loop(struct pub *p, struct error *err)
 	p->opts.window_events = a->inflight;
 	p->opts.window_bytes = PUB_WINDOW_BYTES;
 	p->opts.ack = (enum publish_ack)a->ack;
+	p->opts.publishes = true;
+	p->opts.transaction = a->transaction;
+	p->opts.create = (unsigned)a->create;
+	p->opts.compress = a->compress;
 	p->opts.notify = &pub_notify;
 	p->opts.notify_arg = p;
 	p->broker = common_open(&a->common, p->loop, &p->opts, err);
@@ -318,11 +367,12 @@ pub_loop(struct pub *p, struct error *err)
 	if (p->opts.wire == WIRE_RAW && !(p->broker->caps & BROKER_RAW))
 		return error_set(err, ERR_NOTFOUND, "the %s broker has no --wire raw: everybody on "
 			"it speaks go-micro's", p->broker->ops->name);
-	pub_source_caps(&p->source, p->broker->caps);
+	pub_source_broker(&p->source, p->broker);
 	if (broker_connect(p->broker, err) < 0)
 		return -1;
 	if (!p->stopped)	/* connecting may have ended it already */
 		loop_run(p->loop);
+	pub_finish(p);
 	return 0;
 }
 
@@ -416,6 +466,13 @@ static const struct opt pub_opts[] = {
 		.help = "the event is of no use after this time" },
 	{ "reply-to", 0, OPT_STR(A, reply_to), .arg = "TOPIC", .flags = OPT_ONCE,
 		.help = "the topic that an answer is wanted on" },
+	{ "compress", 'z', OPT_STR(A, compress), .arg = "CODEC", .flags = OPT_ONCE,
+		.help = "compress events, as kafka can (none, gzip, snappy, lz4, zstd)" },
+	{ "create", 0, OPT_NUM(A, create), .arg = "N", .min = 1, .max = 100000,
+		.help = "make a topic that is not there, with N partitions" },
+	{ "transaction", 0, OPT_FLAG(A, transaction),
+		.help = "all events or none: they count when the last is confirmed, and none does "
+			"when one is not, when a line is bad, when the run is interrupted" },
 	{ "ack", 0, OPT_CHOICE(A, ack), .arg = "WHO", .choices = "broker|none|all",
 		.def = "broker", .help = "an event is confirmed when the broker has it, when it "
 			"was sent (none), when the broker's replicas have it (all)" },
@@ -424,8 +481,8 @@ static const struct opt pub_opts[] = {
 			"and nothing is sent)" },
 	{ "timeout", 'W', OPT_DUR(A, timeout_ms), .arg = "DUR", .def = "30s", .min = 1,
 		.help = "time for each event to be confirmed, and for --wait" },
-	{ "inflight", 0, OPT_NUM(A, inflight), .arg = "N", .def = "1024", .min = 1,
-		.max = 1000000, .help = "events under way at once" },
+	{ "inflight", 0, OPT_NUM(A, inflight), .arg = "N", .min = 1,
+		.max = 1000000, .help = "events under way at once (else what suits the broker)" },
 	{ NULL }
 };
 

@@ -429,6 +429,7 @@ sub_how(struct sub *s, struct error *err)
 	s->how.ack = (enum subscribe_ack)a->ack;
 	s->how.qos = (int)a->qos;
 	s->how.no_retained = a->no_retained;
+	s->how.no_headers = a->body || a->raw;
 	for (size_t i = 0; i < a->offsets.n; i++)
 		if (position_parse(a->offsets.v[i], &s->how.from, &s->how.until, err) < 0)
 			return -1;

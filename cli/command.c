@@ -20,6 +20,7 @@ const struct command *const command_table[] = {
 	&cmd_pub,
 	&cmd_sub,
 	&cmd_registry,
+	&cmd_topics,
 	NULL
 };
 

@@ -16,7 +16,8 @@
 
 /* Each may come once, under whichever of its names. */
 enum seen {
-	SEEN_V = 1, SEEN_TOPIC = 2, SEEN_KEY = 4, SEEN_BODY = 8, SEEN_HEADERS = 16, SEEN_META = 32
+	SEEN_V = 1, SEEN_TOPIC = 2, SEEN_KEY = 4, SEEN_BODY = 8, SEEN_HEADERS = 16, SEEN_META = 32,
+	SEEN_TIME = 64, META_WIRE = 128
 };
 
 struct field {
@@ -408,6 +409,28 @@ meta_correlation(struct event_json *e, const struct field *f, enum json_token t,
 	return read_bytes(e, f, t, &e->meta.props.correlation, err);
 }
 
+static int
+meta_wire(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	struct bytes word;
+
+	if (!e->keep_wire)
+		return t == JSON_ERROR || !json_skip(&e->scan, t) ? bad_json(e, err) : 0;
+	if (read_bytes(e, f, t, &word, err) < 0)
+		return -1;
+	if (bytes_eq(word, BYTES("raw")))
+		e->meta.wire = WIRE_RAW;
+	if (bytes_eq(word, BYTES("micro")))
+		e->meta.wire = WIRE_MICRO;
+	return 0;
+}
+
+/* Without keep_meta. */
+static const struct field wire_fields[] = {
+	{ "wire", META_WIRE, meta_wire },
+	{ NULL }
+};
+
 /* Each may come once, under whichever of its names. */
 static const struct field meta_fields[] = {
 	{ "partition", 1, meta_partition },
@@ -420,6 +443,7 @@ static const struct field meta_fields[] = {
 	{ "content_type_b64", 32, meta_type },
 	{ "correlation", 64, meta_correlation },
 	{ "correlation_b64", 64, meta_correlation },
+	{ "wire", META_WIRE, meta_wire },
 	{ NULL }
 };
 
@@ -431,13 +455,44 @@ read_meta(struct event_json *e, const struct field *f, enum json_token t, struct
 {
 	unsigned seen = 0;
 
-	if (!e->keep_meta)
+	if (!e->keep_meta && !e->keep_wire)
 		return t == JSON_ERROR || !json_skip(&e->scan, t) ? bad_json(e, err) : 0;
 	if (t != JSON_OBJECT)
 		return bad_value(e, f->name, t, "not an object", err);
-	if (read_object(e, meta_fields, &seen, err) < 0)
+	if (read_object(e, e->keep_meta ? meta_fields : wire_fields, &seen, err) < 0)
 		return error_prefix(err, "meta");
-	e->has_meta = seen != 0;
+	if ((seen & ~(unsigned)META_WIRE) || e->meta.wire != WIRE_AUTO)
+		e->has_meta = true;
+	return 0;
+}
+
+/* RFC 3339, or kcat's milliseconds since 1970. */
+static int
+read_time(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	char text[48];
+	struct bytes b;
+	uint64_t ms;
+
+	if (!e->keep_time)
+		return t == JSON_ERROR || !json_skip(&e->scan, t) ? bad_json(e, err) : 0;
+	if (t == JSON_NUMBER) {
+		if (meta_number(e, f, t, INT64_MAX / 1000, &ms, err) < 0)
+			return -1;
+		e->meta.time_us = (int64_t)ms * 1000;
+	} else {
+		if (read_bytes(e, f, t, &b, err) < 0)
+			return -1;
+		if (b.n < sizeof text) {
+			memcpy(text, b.p, b.n);
+			text[b.n] = '\0';
+		}
+		if (b.n >= sizeof text || strlen(text) != b.n ||
+		    !units_time_us(text, &e->meta.time_us))
+			return error_set(err, ERR_USAGE, "ts: no time, as 2026-11-21T06:55:30.618Z "
+				"is one");
+	}
+	e->has_meta = true;
 	return 0;
 }
 
@@ -458,6 +513,7 @@ static const struct field fields[] = {
 	{ "Header", SEEN_HEADERS, read_headers },
 	{ "Data", SEEN_BODY, read_body },
 	{ "meta", SEEN_META, read_meta },
+	{ "ts", SEEN_TIME, read_time },
 	{ NULL }
 };
 
@@ -522,8 +578,7 @@ event_json_read(struct event_json *e, char *p, size_t n, struct error *err)
 	e->topic = bytes_of(NULL, 0);
 	memset(&e->msg, 0, sizeof e->msg);
 	e->has_meta = false;
-	if (e->keep_meta)
-		e->meta = publish_defaults;
+	e->meta = publish_defaults;
 	json_scan_init(&e->scan, p, n);
 	t = json_next(&e->scan);
 	if (t == JSON_ERROR)

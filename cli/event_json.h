@@ -22,8 +22,9 @@ struct event_json {
 	struct message msg;
 	struct publish_options meta;	/* with keep_meta: of the line's meta */
 	bool has_meta;			/* something of it was there */
-	/* The user's, after event_json_init(): meta is read, too. */
-	bool keep_meta;
+	/* The user's, after event_json_init(): meta is read, too; the event's time; of meta
+	 * what it was on the wire. */
+	bool keep_meta, keep_time, keep_wire;
 	/* Private. */
 	unsigned seen;			/* which fields the line has had */
 	struct header *headers;

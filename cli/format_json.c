@@ -206,9 +206,14 @@ add_meta(struct formatter *f, struct buf *out, const struct event *ev)
 	add_optional(out, "content_type", ev->props.content_type);
 	add_optional(out, "correlation", ev->props.correlation);
 	if (ev->wire == EVENT_WIRE_MICRO)
-		ADD(out, ",\"wire\":\"micro\",\"ts\":\"");
+		ADD(out, ",\"wire\":\"micro\"");
 	else
-		ADD(out, ",\"wire\":\"raw\",\"ts\":\"");
+		ADD(out, ",\"wire\":\"raw\"");
+	if (ev->time_kind == EVENT_TIME_NONE) {
+		buf_add_ch(out, '}');
+		return;
+	}
+	ADD(out, ",\"ts\":\"");
 	buf_add_str(out, time_kind[ev->time_kind]);
 	ADD(out, "\"}");
 }
@@ -223,9 +228,12 @@ json_add(struct formatter *f, struct buf *out, const struct event *ev, uint64_t 
 	buf_add_u64(out, n);
 	buf_add_ch(out, ',');
 	add_field(out, "topic", ev->topic);
-	ADD(out, ",\"ts\":\"");
-	format_add_time(&f->stamp, out, ev->time_us, 6);
-	ADD(out, "\",\"headers\":");
+	if (ev->time_kind != EVENT_TIME_NONE) {
+		ADD(out, ",\"ts\":\"");
+		format_add_time(&f->stamp, out, ev->time_us, 6);
+		buf_add_ch(out, '"');
+	}
+	ADD(out, ",\"headers\":");
 	if (m->nheaders)
 		add_headers(out, m);
 	else

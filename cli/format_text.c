@@ -245,8 +245,10 @@ add_status(struct formatter *f, struct buf *out, const struct event *ev, uint64_
 	add_property(f, out, "correlation", ev->props.correlation);
 	if (ev->props.ttl_ms >= 0)
 		buf_addf(out, "  ttl=%gs", (double)ev->props.ttl_ms / 1000);
-	ADD(out, "  ");
-	format_add_time(&f->stamp, out, ev->time_us, 3);
+	if (ev->time_kind != EVENT_TIME_NONE) {
+		ADD(out, "  ");
+		format_add_time(&f->stamp, out, ev->time_us, 3);
+	}
 	if (ev->msg.body.p) {
 		ADD(out, "  ");
 		buf_add_u64(out, ev->msg.body.n);

@@ -81,7 +81,7 @@ static const struct hint hints[] = {
 	{ UNKNOWN, "repeat", "pub", "repeat in the shell, or give many lines to -l" },
 	{ UNKNOWN, "r retain", "sub", "what the broker retains comes unless --no-retained" },
 	{ UNKNOWN, "partition", "sub", "every partition of a topic is read" },
-	{ UNKNOWN, "z S A M Q", NULL, "this option of another tool has no counterpart" },
+	{ UNKNOWN, "S A M Q", NULL, "this option of another tool has no counterpart" },
 };
 
 /* Is the word one of a blank-separated list? '_' counts as '-'. */

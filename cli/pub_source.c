@@ -477,10 +477,13 @@ read_options(struct pub_source *s, struct error *err)
 /* In the bare wire nothing is added that nobody asked for, and a content type is a
  * property where there are properties. */
 void
-pub_source_caps(struct pub_source *s, unsigned caps)
+pub_source_broker(struct pub_source *s, const struct broker *b)
 {
 	const char *type = s->args->content_type;
+	unsigned caps = b->caps;
 
+	s->line.keep_time = caps & BROKER_TIME;
+	s->line.keep_wire = b->raw_caps && b->opts.wire == WIRE_AUTO;
 	if (s->args->common.wire != WIRE_RAW)
 		return;
 	s->mark_json = false;

@@ -14,13 +14,13 @@
 struct pub_args {
 	struct common_args common;
 	const char *topic, *message, *content_type;
-	const char *key, *key_delim, *delim, *reply_to;
+	const char *key, *key_delim, *delim, *reply_to, *compress;
 	struct opt_list files, headers;
-	uint64_t wait, inflight, timeout_ms, ttl_ms;
+	uint64_t wait, inflight, timeout_ms, ttl_ms, create;
 	int64_t qos, partition;
 	int ack;			/* enum publish_ack */
 	unsigned omit;			/* enum pub_omit */
-	bool all_stdin, lines, json, nul, null, empty, retain, keep_meta;
+	bool all_stdin, lines, json, nul, null, empty, retain, keep_meta, transaction;
 };
 
 /* Bits of --omit, in the order of its choices. */
@@ -64,8 +64,9 @@ int pub_source_init(struct pub_source *, const struct pub_args *, int noperands,
 	char **operands, struct error *);
 void pub_source_release(struct pub_source *);
 
-/* What the broker can do is known: a content type goes where it has one. */
-void pub_source_caps(struct pub_source *, unsigned caps);
+/* What the broker can do is known: a content type goes where it has one, and of lines
+ * of JSON what it can carry is read. */
+void pub_source_broker(struct pub_source *, const struct broker *);
 
 /* Opens the first input, if there is one; ready() is called when there is more
  * after pub_source_next() had nothing. */

@@ -205,7 +205,7 @@ broker_of_scheme(struct bytes scheme)
 /* What go-micro's users may well ask for, and this version does not have. */
 static const char *const others[] = {
 	"activemq", "consul", "etcd", "eureka", "file", "gocloud", "googlepubsub", "gossip",
-	"grpc", "kafka", "kestrel", "kubernetes", "memory", "nacos", "nats", "nsq",
+	"grpc", "kestrel", "kubernetes", "memory", "nacos", "nats", "nsq",
 	"proxy", "rabbitmq", "segmentio", "service", "snssqs", "sqs", "stan", "stomp",
 	"zookeeper", NULL
 };

@@ -11,6 +11,7 @@
 const struct publish_options publish_defaults = {
 	.qos = -1,
 	.partition = -1,
+	.time_us = -1,
 	.props = { .ttl_ms = -1 },
 };
 
@@ -62,6 +63,12 @@ check_xopts(const struct broker_ops *ops, const struct broker_options *opts, str
 		if (strchr(name, '.') && xopt_name(name, ops->name) == name &&
 		    (ops->caps & BROKER_REGISTRY))
 			continue;	/* registry_new() looks at these */
+		if (ops->check_option) {
+			if (ops->check_option(xopt_name(name, ops->name), opts->xopts[i].value,
+			    err) < 0)
+				return -1;
+			continue;
+		}
 		return error_set(err, ERR_USAGE,
 			"-X %s: the %s broker has no such option (-B %s -X list shows them)",
 			name, ops->name, ops->name);
@@ -133,6 +140,9 @@ check_caps(const struct broker_ops *ops, const struct broker_options *opts, stru
 		{ opts->username || opts->password.p, BROKER_USER, "users and passwords" },
 		{ opts->reconnect > 0, BROKER_RECONNECT, "connection that could be made again" },
 		{ opts->ack != PUBLISH_ACK_BROKER, BROKER_ACK_CHOICE, "choice of --ack" },
+		{ opts->compress, BROKER_COMPRESS, "compression (--compress)" },
+		{ opts->create, BROKER_CREATE, "topics that have to be made (--create)" },
+		{ opts->transaction, BROKER_TRANSACTION, "transactions" },
 	};
 
 	for (size_t i = 0; i < sizeof wants / sizeof *wants; i++)
@@ -160,7 +170,7 @@ broker_new(const char *name, struct loop *loop, const struct broker_options *opt
 	b->opts = *opts;
 	b->caps = ops->caps;
 	if (!b->opts.window_events)
-		b->opts.window_events = 1;
+		b->opts.window_events = ops->window ? ops->window : BROKER_WINDOW;
 	if (ops->init(b, err) < 0) {
 		broker_free(b);
 		return NULL;
@@ -294,6 +304,15 @@ broker_cannot_carry(unsigned caps, const struct publication *p)
 	return field || !p->opts ? field : cannot_carry_options(caps, p->opts);
 }
 
+unsigned
+broker_publication_caps(const struct broker *b, const struct publication *p)
+{
+	bool raw = b->raw_caps && b->opts.wire == WIRE_AUTO && p->opts &&
+		p->opts->wire == WIRE_RAW;
+
+	return raw ? b->raw_caps : b->caps;
+}
+
 /* The first header with that fault, for the message. */
 static const struct header *
 guilty_header(const char *field, const struct message *m)
@@ -371,7 +390,7 @@ broker_publish(struct broker *b, const struct publication *p, struct error *err)
 		b->was_full = true;
 		return PUBLISH_FULL;
 	}
-	field = broker_cannot_carry(b->caps, p);
+	field = broker_cannot_carry(broker_publication_caps(b, p), p);
 	if (field)
 		return refuse_field(b, field, &p->msg, err);
 	/* Counted before: the outcome may come before publish returns. */
@@ -548,6 +567,22 @@ broker_drained(struct broker *b)
 		return;
 	b->draining = false;
 	b->drained(b, b->drained_arg);
+}
+
+void
+broker_finish(struct broker *b, bool commit)
+{
+	if (b->connected && b->ops->finish)
+		b->ops->finish(b, commit);
+	else
+		broker_finished(b, NULL);
+}
+
+void
+broker_finished(struct broker *b, const struct error *err)
+{
+	if (b->opts.notify && b->opts.notify->finished)
+		b->opts.notify->finished(b, err, b->opts.notify_arg);
 }
 
 int

@@ -56,6 +56,7 @@
 #ifndef MBUS_CORE_BROKER_H
 #define MBUS_CORE_BROKER_H
 
+#include "core/buf.h"
 #include "core/error.h"
 #include "core/loop.h"
 #include "core/message.h"
@@ -88,7 +89,11 @@ enum broker_caps {
 	BROKER_OFFSET = 1 << 19,	/* heeds subscribe_options.from, until */
 	BROKER_END = 1 << 20,		/* heeds subscribe_options.ended */
 	BROKER_PROPS = 1 << 21,		/* carries struct properties */
-	BROKER_ACK_CHOICE = 1 << 22	/* heeds the ack of both options */
+	BROKER_ACK_CHOICE = 1 << 22,	/* heeds the ack of both options */
+	BROKER_TIME = 1 << 23,		/* an event may be published with its time */
+	BROKER_COMPRESS = 1 << 24,	/* heeds opts.compress */
+	BROKER_CREATE = 1 << 25,	/* heeds opts.create */
+	BROKER_TRANSACTION = 1 << 26	/* heeds opts.transaction; has ops->finish */
 };
 
 /* What is put on the wire, and looked for on it. */
@@ -151,6 +156,8 @@ struct broker_notify {
 	/* The connection was lost for good, or could not be kept; the user ends
 	 * the run with err's kind. Reconnecting is the backend's own business. */
 	void (*failed)(struct broker *, const struct error *err, void *arg);
+	/* broker_finish() has ended: err NULL, it is done. */
+	void (*finished)(struct broker *, const struct error *err, void *arg);
 };
 
 struct broker_options {
@@ -167,9 +174,15 @@ struct broker_options {
 					 * there has gone; -1: for ever; 0: none */
 	enum wire wire;
 	enum publish_ack ack;
+	bool publishes;			/* what it is for, where that is known: the backend
+					 * may prepare it */
+	bool transaction;		/* all that is published, or nothing: see finish */
+	unsigned create;		/* topics that are not there are made, with so many
+					 * partitions; 0: they are not */
+	const char *compress;		/* NULL: the broker's default */
 	unsigned timeout_ms;		/* each event: from publish to its outcome.
 					 * The backend keeps it: 0 means for ever */
-	size_t window_events;		/* under way at once, at least 1 */
+	size_t window_events;		/* under way at once; 0: what is best for the broker */
 	size_t window_bytes;		/* likewise; one event always fits */
 	const struct broker_notify *notify;
 	void *notify_arg;
@@ -201,6 +214,8 @@ struct subscribe_options {
 	struct position until;		/* POSITION_TIME: events before it only */
 	int qos;			/* with BROKER_QOS: the highest wanted; -1: its default */
 	bool no_retained;		/* with BROKER_RETAIN: no old events */
+	bool no_headers;		/* the handler does not look at them: where reading
+					 * them costs, they may be left out */
 	/* With BROKER_END, once: all was delivered that was there when the
 	 * subscription began, or that was before `until`. NULL: not asked for. */
 	void (*ended)(struct subscription *, void *arg);
@@ -238,6 +253,8 @@ struct broker {
 	struct broker_options opts;
 	unsigned caps;			/* ops->caps, in which init() may change bits to what
 					 * holds for this instance (its wire, its protocol) */
+	unsigned raw_caps;		/* likewise for an event published with
+					 * publish_options.wire WIRE_RAW; 0: the same */
 	struct subscription *subs;
 	bool connected;
 	bool draining;
@@ -254,6 +271,9 @@ struct publish_options {
 	bool retain;
 	int64_t partition;		/* -1: the broker's choice */
 	struct properties props;
+	int64_t time_us;		/* with BROKER_TIME: microseconds since 1970; -1: now */
+	enum wire wire;			/* how the event came, where it did: with opts.wire
+					 * WIRE_AUTO it goes out so, too */
 };
 
 extern const struct publish_options publish_defaults;
@@ -266,16 +286,52 @@ struct publication {
 	const struct publish_options *opts;	/* NULL: publish_defaults */
 };
 
-enum { PUBLISH_FULL = 1 };
+enum { PUBLISH_FULL = 1, BROKER_WINDOW = 1024 };
 
 /* Called when at least n subscribers of a topic are there (err NULL), or when
  * that cannot be found out. */
 typedef void audience_fn(struct broker *, const struct error *err, void *arg);
 
+/* What a broker keeps, for `mbus topics`: see broker_ops.list. */
+struct listed_part {
+	int64_t id, leader;		/* leader -1: there is none */
+	size_t nreplicas, ninsync;
+	int64_t first, end;		/* offsets; end: of the next event. -1: not known */
+};
+
+struct listed_topic {
+	const char *name;
+	size_t nparts;
+	const struct listed_part *parts;
+};
+
+/* How far a group is in a partition. */
+struct listed_place {
+	const char *topic;
+	int64_t partition, offset, end;	/* end -1: not known */
+};
+
+struct listed_group {
+	const char *name, *state;
+	size_t nmembers, nplaces;
+	const struct listed_place *places;
+};
+
+struct listing {
+	size_t ntopics, ngroups;
+	const struct listed_topic *topics;
+	const struct listed_group *groups;
+};
+
+typedef void listing_fn(struct broker *, const struct listing *, const struct error *err,
+	void *arg);
+
 struct broker_ops {
 	const char *name;		/* go-micro's String() */
 	const char *default_address;	/* shown by --list; NULL: none */
 	unsigned caps;			/* enum broker_caps */
+	size_t window;			/* opts.window_events when the user does not say; 0:
+					 * BROKER_WINDOW */
 	size_t size;			/* of the instance, which begins with struct broker */
 	const struct broker_option *options;	/* ends with name NULL; may be NULL */
 	const char *url_path;		/* what the path of its URLs is: "topic" (cli/ then
@@ -320,6 +376,20 @@ struct broker_ops {
 	 * commit), then call broker_drained(), perhaps at once. What is delivered
 	 * meanwhile is dropped by the handler. */
 	void (*drain)(struct broker *);
+	/* With BROKER_TRANSACTION: makes all that was published count (commit), or
+	 * nothing of it. Every event has its outcome by then, or commit is false. Ends
+	 * by broker_finished(), perhaps at once. */
+	void (*finish)(struct broker *, bool commit);
+	/* MAY. What is there: these topics (n 0: all), and the groups that have a place in
+	 * them. Ends by fn, once: the listing is good for the length of the call, or err
+	 * says why there is none. */
+	int (*list)(struct broker *, const char *const *topics, size_t n, bool groups,
+		listing_fn *, void *arg, struct error *);
+	/* MAY. Is this an option of a library under it, which `options` does not have,
+	 * and a value it can have? -1: err (ERR_USAGE) says what is wrong. */
+	int (*check_option)(const char *name, const char *value, struct error *);
+	/* MAY. Adds those options to `options`, for -X list. */
+	void (*list_options)(struct buf *);
 	/* MAY. The address in use: what was bound, or the server. NULL: opts.address. */
 	const char *(*address)(struct broker *);
 };
@@ -358,6 +428,11 @@ int broker_audience(struct broker *, struct bytes topic, unsigned n, audience_fn
  * bounds the wait. */
 void broker_drain(struct broker *, void (*fn)(struct broker *, void *arg), void *arg);
 
+/* What was published counts, or nothing of it: see broker_ops.finish. */
+void broker_finish(struct broker *, bool commit);
+
+/* The caps that hold for this publication. */
+unsigned broker_publication_caps(const struct broker *, const struct publication *);
 /* Which field of the publication something with these caps cannot carry; NULL:
  * none. The first of "topic", "key", "null" (a null body or header value),
  * "header", "repeat", "binary", "qos", "retain", "partition", "property". */
@@ -373,6 +448,7 @@ void broker_failed(struct broker *, const struct error *err);
 /* There is room after ops->publish answered PUBLISH_FULL. */
 void broker_room(struct broker *);
 void broker_drained(struct broker *);
+void broker_finished(struct broker *, const struct error *err);
 void broker_subscribed(struct subscription *, const struct error *err);
 /* See subscribe_options.ended. */
 void broker_ended(struct subscription *);
@@ -413,7 +489,7 @@ const struct backend *broker_of_scheme(struct bytes scheme);
 enum backend_state backend_state(const struct backend *);
 
 /* What a module exports under the name mbus_module. */
-#define MODULE_ABI 3
+#define MODULE_ABI 4
 struct module {
 	unsigned abi;			/* MODULE_ABI */
 	size_t broker_size;		/* sizeof(struct broker_ops) it was built with */

@@ -40,7 +40,8 @@ extern const struct properties properties_none;
 enum event_time {
 	EVENT_TIME_RECV,		/* our clock, when it arrived */
 	EVENT_TIME_CREATE,		/* the publisher's */
-	EVENT_TIME_APPEND		/* the broker's */
+	EVENT_TIME_APPEND,		/* the broker's */
+	EVENT_TIME_NONE			/* it has none */
 };
 
 enum event_wire {

@@ -8,6 +8,7 @@
 #include "core/units.h"
 
 #include <string.h>
+#include <time.h>
 
 struct unit {
 	const char *name;
@@ -260,4 +261,76 @@ units_add_count(struct buf *b, uint64_t n)
 		digits++;
 	} while (n /= 10);
 	buf_add(b, p, (size_t)(text + sizeof text - p));
+}
+
+/* n digits at *p, which moves on; -1: others are there. */
+static int
+digits(const char **p, int n)
+{
+	int v = 0;
+
+	for (; n > 0; n--, (*p)++) {
+		if (**p < '0' || **p > '9')
+			return -1;
+		v = v * 10 + (**p - '0');
+	}
+	return v;
+}
+
+static bool
+one_of(const char **p, const char *chars)
+{
+	if (!**p || !strchr(chars, **p))
+		return false;
+	(*p)++;
+	return true;
+}
+
+/* "2026-11-21", 'T' or a blank, "06:55:30", perhaps a fraction, then Z or +01:00. */
+bool
+units_time_us(const char *p, int64_t *us)
+{
+	struct tm tm = { 0 };
+	int64_t fraction = 0, zone = 0;
+	int sign, day, hours, minutes;
+	time_t t;
+
+	if ((tm.tm_year = digits(&p, 4)) < 0 || !one_of(&p, "-") ||
+	    (tm.tm_mon = digits(&p, 2)) < 1 || !one_of(&p, "-") ||
+	    (tm.tm_mday = digits(&p, 2)) < 1 || !one_of(&p, "Tt ") ||
+	    (tm.tm_hour = digits(&p, 2)) < 0 || !one_of(&p, ":") ||
+	    (tm.tm_min = digits(&p, 2)) < 0 || !one_of(&p, ":") ||
+	    (tm.tm_sec = digits(&p, 2)) < 0)
+		return false;
+	if (tm.tm_mon > 12 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 ||
+	    tm.tm_sec > 60)
+		return false;
+	if (one_of(&p, ".")) {
+		if (*p < '0' || *p > '9')
+			return false;
+		for (int unit = 100000; *p >= '0' && *p <= '9'; p++, unit /= 10)
+			fraction += (*p - '0') * unit;
+	}
+	if (!one_of(&p, "Zz")) {
+		sign = *p == '-' ? -1 : 1;
+		if (!one_of(&p, "+-") || (hours = digits(&p, 2)) < 0 || !one_of(&p, ":") ||
+		    (minutes = digits(&p, 2)) < 0 || hours > 23 || minutes > 59)
+			return false;
+		zone = sign * (hours * 60 + minutes) * 60;
+	}
+	if (*p)
+		return false;
+	if (tm.tm_sec == 60) {
+		tm.tm_sec = 59;
+		fraction += 1000000;
+	}
+	day = tm.tm_mday;
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	t = timegm(&tm);
+	/* The 31st of a month that has none would be a day of the next. */
+	if (tm.tm_mday != day)
+		return false;
+	*us = ((int64_t)t - zone) * 1000000 + fraction;
+	return *us >= 0;
 }

@@ -23,6 +23,9 @@ bool units_count(const char *text, uint64_t max, uint64_t *n);
 /* RFC 3339, UTC, microseconds: "2026-11-21T06:55:30.618709Z" (27 bytes, always:
  * years beyond 0000 to 9999 show as the first or last moment of these). */
 void units_add_time_us(struct buf *, int64_t time_us);
+/* Reads such a time, with any fraction or none, in any zone. false: it is none, or
+ * before 1970. */
+bool units_time_us(const char *text, int64_t *time_us);
 /* The same with milliseconds, as the default output has it (24 bytes). */
 void units_add_time_ms(struct buf *, int64_t time_us);
 /* "2.44 MiB", "512 B" */

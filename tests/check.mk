@@ -5,11 +5,12 @@
 # Define JOBS=4 for more of them at a time (default: one a processor, at least 2).
 # Define FUZZ_SECONDS=60 to give each fuzz target that long.
 # Define MBUS_CACHE=/some/where for what is downloaded and built for the tests
-# (default: .cache here, 1.9 GB).
+# (default: .cache here, 2.1 GB).
 
 # Debian packages for the tests, besides those of the build.
 CHECK_DEPS = bats clang libclang-rt-dev mandoc shellcheck iproute2 ca-certificates python3-venv openssl \
-	libhiredis-dev redis-server redis-tools mosquitto mosquitto-clients
+	libhiredis-dev redis-server redis-tools mosquitto mosquitto-clients \
+	default-jre-headless maven kcat
 LONG_DEPS = valgrind
 MORE_DEPS = nats-server
 build_deps = $(DEPS) $(sort $(foreach b,$(in) $(mod),$(DEPS_$(b))))
@@ -27,7 +28,7 @@ ASAN = SANITIZE=address,undefined WERROR=-Werror
 FUZZ = SANITIZE=fuzzer-no-link,address,undefined B=build-fuzz CC=clang WERROR=-Werror
 submake = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: deps check-deps long-deps go-programs unit-programs fuzz-programs programs
+.PHONY: deps check-deps long-deps go-programs kafka-server unit-programs fuzz-programs programs
 deps:
 	@tests/setup/apt "the build" $(build_deps)
 check-deps:
@@ -37,6 +38,8 @@ long-deps:
 
 go-programs:
 	@tests/go/build
+kafka-server:
+	@tests/setup/kafka
 unit-programs: $(unit:%=$(B)/test/test_%)
 fuzz-programs: $(fuzz:%=$(B)/fuzz/fuzz_%)
 
@@ -45,6 +48,7 @@ programs:
 	+@$(submake) all unit-programs
 	$(if $(SANITIZE),,+@$(submake) $(ASAN) unit-programs)
 	+@$(submake) $(FUZZ) fuzz-programs
+	@tests/setup/kafka
 	@tests/go/build
 
 # What cannot be built has failed too.

@@ -73,7 +73,7 @@ refused() {
 }
 
 @test "an unknown command: the list, and the nearest" {
-	refused 2 "unknown command 'bench'" "(commands: pub, sub, registry)" -- bench
+	refused 2 "unknown command 'bench'" "(commands: pub, sub, registry, topics)" -- bench
 	refused 2 "did you mean pub?" -- publish t b
 	refused 2 "did you mean sub?" -- subscribe t
 	refused 2 "did you mean registry?" -- regstry list
@@ -99,7 +99,7 @@ refused() {
 }
 
 @test "later options of mbus are unknown, not accepted" {
-	for opt in -z --repeat --rate --tls-version --config --pace --template --request; do
+	for opt in --repeat --rate --tls-version --config --pace --template --request; do
 		refused 2 "unknown option $opt" -- pub "$opt" x t b
 	done
 	for opt in -f -F -x --regex --where --hex --exec --save; do
@@ -266,11 +266,11 @@ complete_in_bash() {
 }
 
 @test "completion in bash" {
-	is "$(complete_in_bash '')" "help pub registry sub"
+	is "$(complete_in_bash '')" "help pub registry sub topics"
 	is "$(complete_in_bash s)" "sub"
-	is "$(complete_in_bash -B '')" "http mqtt null redis"
+	is "$(complete_in_bash -B '')" "http kafka mqtt null redis"
 	is "$(complete_in_bash pub --conte)" "--content-type"
-	is "$(complete_in_bash sub --broker '')" "http mqtt null redis"
+	is "$(complete_in_bash sub --broker '')" "http kafka mqtt null redis"
 	# bash hands over "--color=al" in three words, and wants the last one back.
 	is "$(complete_in_bash sub --color = al)" "always"
 	is "$(complete_in_bash sub --color =)" "always auto never"

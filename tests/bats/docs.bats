@@ -7,7 +7,7 @@
 
 load ../lib
 
-COMMANDS=(pub sub registry)
+COMMANDS=(pub sub registry topics)
 
 # The part of --help about a command's own options, resp. about those that all
 # commands share, with wrapped lines put together.

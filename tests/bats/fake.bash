@@ -14,7 +14,7 @@ fake_build() {
 	$cc -o "$BATS_FILE_TMPDIR/all/null.so" "$src"
 	$cc -DFAKE_CAPS='(BROKER_HEADER | BROKER_GROUP | BROKER_ACK | BROKER_AUDIENCE)' \
 		-o "$BATS_FILE_TMPDIR/text/null.so" "$src"
-	$cc -DFAKE_CAPS='(~0u & ~(BROKER_REGISTRY | BROKER_NO_NETWORK))' \
+	$cc -DFAKE_CAPS='(~0u & ~(BROKER_REGISTRY | BROKER_NO_NETWORK | BROKER_TIME))' \
 		-o "$BATS_FILE_TMPDIR/able/null.so" "$src"
 }
 

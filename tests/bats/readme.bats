@@ -65,7 +65,7 @@ for line in sys.stdin:
 	for name in $(python3 -c 'import json, sys
 for line in sys.stdin:
 	b = json.loads(line)
-	if b["type"] != "layer": print(b["name"])' < list); do
+	if b["type"] not in ("layer", "driver"): print(b["name"])' < list); do
 		[ -e "$ROOT/man/mbus-$name.7" ] || fail "man/mbus-$name.7 is missing"
 		has "$(mandoc -T utf8 "$ROOT/man/mbus.1" | plain)" "mbus-$name(7)"
 	done

@@ -17,18 +17,26 @@
 #	KEEPER=(...)		sub's options, by which one takes up what another left
 #	QUICK=(...)		pub's options, by which a dead connection is soon noticed
 #	TOPICS=(...)		topics that it can have
+#	WINDOW_KB=N		its window, of events of 1 KB
+#	BEHIND=ADDRESS		where the server listens for the relay, if that is not
+#				where it listens for all
 #	serve NAME PORT KIND [CERTIFICATE]	starts the server as NAME and waits
 #				until it serves; once more after it has ended: with what it kept
+#
+# A test that has several members of a group says PARTS=N before that, for brokers that
+# have to know.
 #
 # The kinds of a server: plain (as it comes); lenient (does not cut or drop who is
 # slow); durable (what it has confirmed it has after SIGKILL); users (mbus, secret
 # may all; reader, reader may subscribe only; writer, writer may publish only; nobody
 # else comes in); tls CERTIFICATE; mtls CERTIFICATE (and wants one of `ca`).
 #
-# Tags: server (has one), deliver (events arrive at all), big (16 MiB), raw, group,
-# ack (an event that was not written comes again), handover (of a group's, when a
-# member leaves), keep (events wait for their
-# subscriber), password, acl, tls, sni (a name other than the address's), unix, reconnect.
+# Tags: server (has one), cut (a lost connection ends pub), deliver (events arrive at
+# all), big (16 MiB), raw, group, one-part (a group does not divide a topic into parts,
+# so that there is one order), ack (an event that was not written comes again), handover
+# (of a group's, when a member leaves), keep (events wait for their subscriber),
+# password, nobody (who gives no user is told that one is wanted), acl, tls, sni (a name
+# of our own), unix, reconnect, attempts (they are counted).
 
 load ../lib
 
@@ -40,6 +48,8 @@ LIST=$ROOT/tests/battery
 
 TOPICS=(t t.a.b t/a/b 'with blanks' 'ünï·cødé' "$(printf 'long%.0s' {1..40})")
 OPTIONS=()
+PARTS=1
+WINDOW_KB=1024
 KEEPER=()
 QUICK=()
 CARRIES=''
@@ -161,7 +171,7 @@ settled() {
 
 # relay_on [TARGET]: from here on mbus speaks to the server through tests/tools/relay.
 relay_on() {
-	start_ready relay "$ROOT/tests/tools/relay" --ready-fd 8 "$BAD" "${1-127.0.0.1:$PORT}" "$TELL"
+	start_ready relay "$ROOT/tests/tools/relay" --ready-fd 8 "$BAD" "${1-${BEHIND:-127.0.0.1:$PORT}}" "$TELL"
 }
 # through COMMAND...: by the relay's port.
 through() { MICRO_BROKER_ADDRESS=127.0.0.1:$BAD "$@"; }

@@ -141,6 +141,9 @@ exact() {
 	done
 }
 
+# Where there are more events than a server keeps for one that is slow for a moment
+# (Mosquitto: 1000), it is a lenient one.
+
 # bats test_tags=deliver
 @test "fifty topics by one sub, one pub: in order within each" {
 	local t k
@@ -163,7 +166,7 @@ exact() {
 # bats test_tags=deliver
 @test "two subs of one topic get everything, the one that comes later what comes later" {
 	t=$(topic)
-	server
+	server lenient
 	sub_ready a --body "$t"
 	sub_ready b --body "$t"
 	seq 2000 | pub -l "$t"
@@ -178,9 +181,13 @@ exact() {
 	is "$(cat c.out)" "$(seq 2001 4000)"
 }
 
+# Each part has an order of its own.
+in_parts() { if lacks one-part; then sort -n "$1"; else cat "$1"; fi; }
+
 # bats test_tags=deliver,group
 @test "the members of a group share its events, and everybody else gets all" {
 	t=$(topic)
+	PARTS=6
 	server lenient
 	sub_ready all --body "$t"
 	sub_ready a -g one --body "$t"
@@ -191,8 +198,8 @@ exact() {
 	wait_for lines_in all.out 5000
 	wait_for lines_in c.out 5000
 	wait_for sh -c '[ "$(cat a.out b.out | wc -l)" -ge 5000 ]'
-	is "$(cat all.out)" "$(cat sent)"
-	is "$(cat c.out)" "$(cat sent)"
+	in_parts all.out | cmp - sent
+	in_parts c.out | cmp - sent
 	cat a.out b.out | sort -n | cmp - sent
 	[ -s a.out ]
 	[ -s b.out ]
@@ -201,7 +208,8 @@ exact() {
 # bats test_tags=deliver,group,handover
 @test "a member that leaves politely loses nothing of its group's" {
 	t=$(topic)
-	server
+	PARTS=6
+	server lenient
 	sub_ready a -g one "${KEEPER[@]}" --body "$t"
 	sub_ready b -g one "${KEEPER[@]}" --body "$t"
 	seq 60000 > pub.in
@@ -240,7 +248,7 @@ exact() {
 # bats test_tags=deliver,keep
 @test "events wait for their subscriber: from the beginning to the end" {
 	t=$(topic)
-	server
+	server lenient
 	seq 3000 | pub -l "$t"
 	sub_is 0 -o beginning -e --body "$t"
 	is "$output" "$(seq 3000)"

@@ -16,7 +16,7 @@ many() { seq $MANY > pub.in; }
 
 # ---- the publisher's connection ----
 
-# bats test_tags=server
+# bats test_tags=server,cut
 @test "pub is cut in the middle: status 3, nothing confirmed is lost, nothing comes twice" {
 	local how
 
@@ -40,7 +40,7 @@ many() { seq $MANY > pub.in; }
 	done
 }
 
-# bats test_tags=server
+# bats test_tags=server,cut
 @test "pub is cut at every place of the stream, in both directions" {
 	local n way t bad=
 
@@ -157,7 +157,8 @@ many() { seq $MANY > pub.in; }
 	done
 	# Each time: lost, back, and perhaps what that means.
 	[ "$(wc -l < sub.err)" -le 9 ] || fail "$(cat sub.err)"
-	is "$(grep -c ' lost: ' sub.err) $(grep -c ' again after ' sub.err)" '3 3'
+	# Where that is the library's matter, it may say nothing of it.
+	lacks cut || is "$(grep -c ' lost: ' sub.err) $(grep -c ' again after ' sub.err)" '3 3'
 	stop sub
 	is "$status" 0
 }
@@ -194,6 +195,7 @@ heard() { pub "$1" "$2" && sleep 0.05 && grep -qx "$2" sub.out; }
 	relay cut
 	finish never
 	is "$status" 3
+	if lacks attempts; then return; fi
 	finish sub 20
 	is "$status" 3
 }
@@ -245,7 +247,7 @@ heard() { pub "$1" "$2" && sleep 0.05 && grep -qx "$2" sub.out; }
 	none_lost sub.out
 }
 
-# bats test_tags=server
+# bats test_tags=server,cut
 @test "the server is killed under load: pub says what is unknown, status 3" {
 	t=$(topic)
 	many
@@ -303,12 +305,12 @@ live() { pub "$1" "0 $RANDOM" && sleep 0.05 && grep -q '^0 ' sub.out; }
 	t=$(topic)
 	many
 	server durable
-	start_pub pub -l "$t"
+	start_pub pub -l -W 3 "$t"
 	sleep 0.5
 	kill -KILL "${PID[server]}"
 	finish server
-	finish pub
-	is "$status" 3
+	finish pub 20
+	lacks cut || is "$status" 3
 	counts pub.err
 	server durable
 	sub -o beginning -e --body "$t" > got

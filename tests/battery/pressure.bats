@@ -100,5 +100,5 @@ load battery
 	# The window at most, the pipe, and what two reads take.
 	counts pub.err
 	[ "$TAKEN" -ge 20 ]
-	[ "$TAKEN" -le 4000 ] || fail "$TAKEN events taken"
+	[ "$TAKEN" -le $((WINDOW_KB + 3000)) ] || fail "$TAKEN events taken"
 }

@@ -357,6 +357,8 @@ tests_row() {
 . tests/bench/rows_redis.bash
 # shellcheck source=tests/bench/rows_mqtt.bash
 . tests/bench/rows_mqtt.bash
+# shellcheck source=tests/bench/rows_kafka.bash
+. tests/bench/rows_kafka.bash
 
 [ -x "$tool/bench_wait" ] || { echo "tests/bench/run.sh: make bench first" >&2; exit 1; }
 [ $# -gt 0 ] || set -- "${all_rows[@]}"

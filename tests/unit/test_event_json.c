@@ -312,3 +312,31 @@ TEST(meta_is_read_when_it_is_to_be_kept)
 	good("{\"body\":\"\",\"meta\":{\"qos\":7}}");
 	check(!e.has_meta);
 }
+
+/* What a broker that has times and a choice of wire gets. */
+TEST(time_and_wire)
+{
+	keep_meta(false);
+	e.keep_time = e.keep_wire = true;
+	good("{\"body\":\"\",\"ts\":\"2026-11-21T06:55:30.618709Z\",\"meta\":{\"wire\":\"raw\","
+		"\"qos\":7}}");
+	check(e.has_meta);
+	check_int(e.meta.time_us, 1795244130618709);
+	check(e.meta.wire == WIRE_RAW);
+	check_int(e.meta.qos, -1);
+	good("{\"body\":\"\",\"ts\":1795244130618,\"meta\":{\"wire\":\"micro\"}}");
+	check_int(e.meta.time_us, 1795244130618000);
+	check(e.meta.wire == WIRE_MICRO);
+	good("{\"body\":\"\",\"meta\":{\"wire\":\"other\"}}");
+	check(!e.has_meta && e.meta.time_us == -1 && e.meta.wire == WIRE_AUTO);
+	bad("{\"body\":\"\",\"ts\":\"2026-11-31T06:55:30Z\"}",
+		"ts: no time, as 2026-11-21T06:55:30.618Z is one");
+	bad("{\"body\":\"\",\"ts\":\"2026-11-21T06:55:30Z\\u0000\"}",
+		"ts: no time, as 2026-11-21T06:55:30.618Z is one");
+	bad("{\"body\":\"\",\"ts\":-5}", "ts: not a whole number up to 9223372036854775");
+	bad("{\"body\":\"\",\"ts\":true}", "ts: not a string");
+	bad("{\"body\":\"\",\"ts\":1,\"ts\":1}", "ts: given twice");
+	e.keep_time = e.keep_wire = false;
+	good("{\"body\":\"\",\"ts\":true,\"meta\":{\"wire\":1}}");
+	check(!e.has_meta);
+}

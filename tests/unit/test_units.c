@@ -154,3 +154,30 @@ TEST(printed_counts)
 	check_printed(units_add_count(b, 1234567), "1,234,567");
 	check_printed(units_add_count(b, UINT64_MAX), "18,446,744,073,709,551,615");
 }
+
+TEST(times_read)
+{
+	static const struct {
+		const char *text;
+		int64_t us;
+	} good[] = {
+		{ "1970-01-01T00:00:00Z", 0 },
+		{ "2026-11-21T06:55:30.618709Z", 1795244130618709 },
+		{ "2026-11-21 06:55:30.6Z", 1795244130600000 },
+		{ "2026-11-21T07:55:30.618709123+01:00", 1795244130618709 },
+		{ "2026-11-21t05:25:30-01:30", 1795244130000000 },
+	};
+	static const char *const bad[] = {
+		"", "2026-11-21", "2026-11-21T06:55:30", "2026-02-29T00:00:00Z",
+		"1969-12-31T23:59:59Z", "2026-11-21T06:55:30.Z", "2026-11-21T06:55:30Zx",
+		"2026-13-01T00:00:00Z", "2026-11-21T24:00:00Z", "2026-11-21T06:55:30+24:00",
+	};
+	int64_t us;
+
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+		check(units_time_us(good[i].text, &us));
+		check_int(us, good[i].us);
+	}
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		check(!units_time_us(bad[i], &us));
+}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	_ "github.com/micro/go-plugins/broker/kafka"
 	_ "github.com/micro/go-plugins/broker/mqtt"
 	"github.com/micro/go-plugins/broker/redis"
 )

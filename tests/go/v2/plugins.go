@@ -3,6 +3,7 @@
 package main
 
 import (
+	_ "github.com/micro/go-plugins/broker/kafka/v2"
 	_ "github.com/micro/go-plugins/broker/mqtt/v2"
 	"github.com/micro/go-plugins/broker/redis/v2"
 )

@@ -2,6 +2,9 @@
 
 package main
 
-import "github.com/asim/go-micro/plugins/broker/redis/v3"
+import (
+	_ "github.com/asim/go-micro/plugins/broker/kafka/v3"
+	"github.com/asim/go-micro/plugins/broker/redis/v3"
+)
 
 func init() { readTimeout = redis.ReadTimeout }

@@ -2,6 +2,9 @@
 
 package main
 
-import "github.com/go-micro/plugins/v4/broker/redis"
+import (
+	_ "github.com/go-micro/plugins/v4/broker/kafka"
+	"github.com/go-micro/plugins/v4/broker/redis"
+)
 
 func init() { readTimeout = redis.ReadTimeout }

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kafka broker, on librdkafka: the plan of its files.
+ *
+ *	kafka.c		options and the ops
+ *	kafka_conf.c	what the user said, as properties of the library
+ *	kafka_client.c	one handle of the library: made, polled, up or not, given up
+ *	kafka_error.c	what its errors mean
+ *	kafka_ask.c	questions for which the library blocks, asked by a thread
+ *	kafka_pub.c	publishing and what becomes of each event
+ *	kafka_txn.c	topics made when asked, transactions
+ *	kafka_place.c	which partitions there are, and where to begin and end in them
+ *	kafka_sub.c	subscriptions: all partitions, or a group's
+ *	kafka_read.c	records become events
+ *	kafka_group.c	rebalances; acknowledged events become commits
+ *	kafka_marks.c	event numbers and the offsets they stand for; pure
+ *	kafka_list.c	topics and groups, for `mbus topics`
+ *
+ * THREADS. The library's threads run nothing of ours: its callbacks are called from
+ * our polling, its log lines wait in a queue, and what wakes our loop is its write to
+ * an eventfd. The one thread of ours asks what the library answers only to those who
+ * wait (kafka_ask.c); it shares with the loop's thread nothing but its struct, which
+ * belongs to one of them at a time.
+ */
+#ifndef MBUS_KAFKA_H
+#define MBUS_KAFKA_H
+
+#include <librdkafka/rdkafka.h>
+#include <regex.h>
+
+#include "backends/kafka/kafka_marks.h"
+#include "backends/proto/envelope.h"
+#include "core/broker.h"
+
+enum {
+	KAFKA_BATCH = 1000,		/* records taken at once */
+	KAFKA_GIVEN = 4096,		/* and given */
+	KAFKA_GIVEN_BYTES = 512 * 1024,
+	KAFKA_REFRESH_MS = 5000,	/* new partitions are looked for so often */
+	KAFKA_MISSING_MS = 500		/* and topics that are not there */
+};
+
+struct kafka_broker;
+struct kafka_client;
+
+/* ---- questions: kafka_ask.c ---- */
+
+struct kafka_ask {
+	/* In the thread. May block for short times; ends early when ask_over(). */
+	void (*run)(struct kafka_ask *);
+	/* In the loop's thread, when run has ended; not when the client has gone. */
+	void (*done)(struct kafka_ask *);
+	/* Frees what the question's own struct holds, in either thread. */
+	void (*drop)(struct kafka_ask *);
+	struct kafka_client *client;	/* the loop's thread only */
+	rd_kafka_t *rk;
+	uint64_t until_ns;		/* loop_clock_ns(); 0: for ever */
+	struct kafka_ask *next;		/* waiting questions */
+	int state;
+	int wake;			/* the client's eventfd */
+};
+
+/* Asks when those before are answered. The struct is malloced, and ours from now on. */
+void ask_start(struct kafka_client *, struct kafka_ask *);
+/* Should run() end? */
+bool ask_over(const struct kafka_ask *);
+/* How long the library may block this time: grows with each try. */
+int ask_slice_ms(const struct kafka_ask *, unsigned attempt);
+/* Sleeps before the next try. */
+void ask_nap(const struct kafka_ask *);
+/* For kafka_client.c: looks whether one has ended. */
+void ask_poll(struct kafka_client *);
+/* The client ends: true: a thread still uses rk and destroys it. */
+bool ask_abandon(struct kafka_client *);
+
+/* ---- a handle ---- */
+
+struct kafka_client {
+	struct kafka_broker *kb;
+	rd_kafka_t *rk;
+	rd_kafka_queue_t *queue;	/* records and callbacks come here */
+	void (*poll)(struct kafka_client *);
+	/* It will not do. Once, and before it was up. */
+	void (*failed)(struct kafka_client *, const struct error *);
+	int wake;			/* eventfd */
+	struct loop_fd fd;
+	struct loop_timer deadline;
+	bool up, dead, down_told;
+	struct error last;		/* what the library said last of its connections */
+	struct kafka_ask *ask, *waiting;
+};
+
+int client_open(struct kafka_client *, struct kafka_broker *, rd_kafka_type_t, const char *group,
+	bool to_end, struct error *);
+void client_close(struct kafka_client *);
+/* Has there been an answer of any server? */
+bool client_is_up(struct kafka_client *);
+/* Something was served, and there may be more: come back in the next turn. */
+void client_again(struct kafka_client *);
+void client_fail(struct kafka_client *, const struct error *);
+
+/* ---- publishing ---- */
+
+/* What is under way. The list is in the order of publishing. */
+struct kafka_sent {
+	struct kafka_sent *next, *prev;
+	uint64_t id, until_ns;
+	size_t size;
+};
+
+struct kafka_batch {
+	rd_kafka_message_t msgs[KAFKA_GIVEN];
+	struct buf bytes;		/* payloads and keys; msgs have offsets until it goes */
+	size_t n;
+	struct kafka_out *topic;
+	int32_t partition;
+};
+
+/* A topic published to. */
+struct kafka_out {
+	struct kafka_out *next;		/* of its hash */
+	struct bytes name;
+	rd_kafka_topic_t *rkt;
+	enum { OUT_READY, OUT_MAKING, OUT_FAILED } made;
+	struct error why;		/* OUT_FAILED */
+};
+
+struct kafka_pub {
+	struct kafka_client client;
+	struct kafka_out *topics[64];
+	struct kafka_out *recent;
+	struct kafka_batch *batch, *spare;
+	struct loop_task flush;
+	struct loop_timer late, held;
+	struct kafka_sent sent;		/* the ring's head */
+	struct kafka_sent *idle;	/* not in use */
+	struct kafka_sent **slabs;
+	size_t nslabs;
+	struct buf value;		/* an envelope */
+	bool in_transaction, finishing;
+	uint64_t confirmed;
+};
+
+/* ---- subscribing ---- */
+
+struct kafka_topic;
+
+struct kafka_part {
+	struct kafka_topic *topic;
+	struct kafka_mark mark;		/* with a group */
+	int64_t next, end;		/* end -1: none */
+	bool started, ended, revoking;
+	int32_t id;
+};
+
+struct kafka_topic {
+	struct kafka_topic *next;
+	struct kafka_sub *ks;		/* NULL: not subscribed any more */
+	struct bytes name;		/* its own */
+	rd_kafka_topic_t *rkt;
+	struct kafka_part **parts;
+	int32_t nparts;
+};
+
+struct kafka_sub {
+	struct kafka_sub *next;
+	struct kafka_broker *kb;
+	struct subscription *s;		/* NULL: unsubscribed */
+	struct bytes topic;
+	regex_t regex;
+	bool is_regex, told, missing_told, ended;
+	bool warned;			/* that something is no envelope */
+	size_t nleft;			/* partitions that have not come to their end */
+};
+
+struct kafka_group {
+	const char *name;
+	struct kafka_marks marks;
+	enum { GROUP_CALM, GROUP_ASSIGN, GROUP_REVOKE } state;
+	rd_kafka_topic_partition_list_t *list;	/* of the rebalance */
+	struct loop_task task;
+	struct loop_timer patience, commit;
+	rd_kafka_queue_t *leaving;	/* what comes while it leaves */
+	uint64_t committed_ns;
+	bool committing, assigned, warned, cooperative;
+	uint64_t commits;
+};
+
+struct kafka_subs {
+	struct kafka_client client;
+	struct kafka_sub *subs;
+	struct kafka_topic *topics;
+	rd_kafka_topic_t *recent_rkt;
+	struct kafka_topic *recent;
+	struct loop_task start;
+	struct loop_timer refresh;
+	struct kafka_group group;
+	struct envelope envelope;
+	struct buf copy;		/* of an envelope, which is read in place */
+	struct header *headers;
+	size_t cap_headers;
+	rd_kafka_message_t *batch[KAFKA_BATCH];
+	rd_kafka_message_t **held;	/* came while paused */
+	size_t nheld, cap_held;
+	struct loop_timer paused_tick;
+	bool paused, paused_there, draining, placing, full;
+};
+
+struct kafka_broker {
+	struct broker b;
+	char *servers;
+	bool missing_fails;
+	struct kafka_pub *pub;
+	struct kafka_subs *sub;
+	struct kafka_client *lister;
+	listing_fn *listed;
+	void *listed_arg;
+};
+
+static inline struct kafka_broker *kafka_of(struct broker *b) { return (struct kafka_broker *)b; }
+
+/* kafka_conf.c */
+extern const struct broker_option kafka_options[];
+int conf_check(const char *name, const char *value, struct error *);
+void conf_list(struct buf *);
+int conf_servers(struct kafka_broker *, struct error *);
+rd_kafka_conf_t *conf_make(struct kafka_broker *, rd_kafka_type_t, const char *group, bool to_end,
+	struct error *);
+/* What the user's -X says of a property; NULL: nothing. */
+const char *conf_given(const struct kafka_broker *, const char *name);
+
+/* kafka_error.c */
+/* code and the library's words for it; reason: more than that, or NULL. */
+int kafka_error(struct error *, rd_kafka_resp_err_t, const char *reason);
+void kafka_log(const rd_kafka_t *, int level, const char *facility, const char *text);
+
+/* kafka_pub.c */
+int pub_open(struct kafka_broker *, struct error *);
+void pub_close(struct kafka_broker *);
+int pub_event(struct kafka_broker *, const struct publication *, struct error *);
+/* The topic is there: it can be published to. */
+void out_ready(struct kafka_pub *, struct kafka_out *);
+void pub_delivered(rd_kafka_t *, const rd_kafka_message_t *, void *);
+
+/* kafka_txn.c */
+void txn_begin(struct kafka_broker *);
+void txn_finish(struct kafka_broker *, bool commit);
+void topic_make(struct kafka_broker *, struct kafka_out *);
+
+/* kafka_place.c */
+/* Looks for partitions of the subscriptions that are not read yet. */
+void place_start(struct kafka_broker *);
+
+/* kafka_sub.c */
+int sub_subscribe(struct subscription *, struct error *);
+void sub_unsubscribe(struct subscription *);
+void sub_close(struct kafka_broker *);
+void sub_pause(struct kafka_broker *, bool);
+void sub_drain(struct kafka_broker *);
+struct kafka_sub *sub_of_topic(struct kafka_subs *, struct bytes);
+struct kafka_topic *sub_topic(struct kafka_subs *, struct bytes name);
+struct kafka_part *topic_part(struct kafka_topic *, int32_t id);
+void sub_tell(struct kafka_sub *, const struct error *);
+void sub_tell_all(struct kafka_subs *, const struct error *);
+/* A partition has come to its end; or a subscription has none that has one. */
+void sub_part_ended(struct kafka_part *);
+void sub_check_ended(struct kafka_sub *);
+
+/* kafka_read.c */
+void read_poll(struct kafka_client *);
+
+/* kafka_group.c */
+void group_init(struct kafka_subs *);
+void group_rebalance(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
+void group_committed(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
+void group_ack(struct kafka_subs *, uint64_t first, uint64_t last, bool ok);
+/* A topic is waited for. */
+void group_missing(struct kafka_subs *);
+void group_drain(struct kafka_subs *);
+void group_lag(struct kafka_subs *);
+void group_release(struct kafka_subs *);
+/* It leaves the group: serves that, and says whether it is so. */
+bool group_closing(struct kafka_subs *);
+
+/* kafka_list.c */
+int list_start(struct broker *, const char *const *topics, size_t n, bool groups, listing_fn *,
+	void *arg, struct error *);
+void list_close(struct kafka_broker *);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A handle of the library. The library connects when it likes, again and again, and
+ * calls nothing a failure; so what is a connection that cannot be made is decided here:
+ * a login or a certificate that is refused at once; no server that can be reached
+ * after a short while (a host may have several addresses, of which the first refuses);
+ * no answer within the time the user allows.
+ */
+#include "backends/kafka/kafka.h"
+
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/log.h"
+
+enum { DOWN_MS = 250 };
+
+bool
+client_is_up(struct kafka_client *c)
+{
+	/* -1 until the first answer about the cluster. */
+	if (!c->up && c->rk && rd_kafka_controllerid(c->rk, 0) >= 0) {
+		c->up = true;
+		loop_timer_clear(c->kb->b.loop, &c->deadline);
+	}
+	return c->up;
+}
+
+void
+client_fail(struct kafka_client *c, const struct error *err)
+{
+	if (c->dead)
+		return;
+	c->dead = true;
+	loop_timer_clear(c->kb->b.loop, &c->deadline);
+	c->failed(c, err);
+}
+
+static void
+client_deadline(struct loop_timer *t)
+{
+	struct kafka_client *c = t->arg;
+	struct error err;
+
+	if (client_is_up(c) || c->dead)
+		return;
+	if (c->last.kind)
+		err = c->last;
+	else
+		error_set(&err, ERR_CONNECT, "no answer within %g s",
+			c->kb->b.opts.connect_timeout_ms / 1000.0);
+	if (err.kind != ERR_AUTH)
+		err.kind = ERR_CONNECT;
+	error_prefix(&err, "%s", c->kb->servers);
+	client_fail(c, &err);
+}
+
+static void
+client_error(rd_kafka_t *rk, int code, const char *reason, void *arg)
+{
+	struct kafka_client *c = arg;
+	struct error err;
+	char fatal[300];
+
+	if (code == RD_KAFKA_RESP_ERR__FATAL) {
+		code = rd_kafka_fatal_error(rk, fatal, sizeof fatal);
+		reason = fatal;
+	} else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+		if (client_is_up(c)) {
+			if (!c->down_told)
+				log_verbose("%s: connection lost; trying again", c->kb->servers);
+			c->down_told = true;
+			if (c->kb->b.opts.reconnect == 0 && c->kb->sub && c == &c->kb->sub->client) {
+				kafka_error(&err, (rd_kafka_resp_err_t)code, reason);
+				if (c->last.kind)
+					err = c->last;
+				error_prefix(&err, "%s", c->kb->servers);
+				client_fail(c, &err);
+			}
+		} else if (!c->down_told) {
+			c->down_told = true;
+			if (c->kb->b.opts.connect_timeout_ms > DOWN_MS)
+				loop_timer_set(c->kb->b.loop, &c->deadline, DOWN_MS);
+		}
+		return;
+	}
+	kafka_error(&err, (rd_kafka_resp_err_t)code, reason);
+	log_debug("kafka: %s", err.text);
+	if (err.kind == ERR_AUTH || err.kind == ERR_CONNECT || !c->last.kind)
+		c->last = err;
+	if (err.kind == ERR_AUTH && !client_is_up(c)) {
+		error_prefix(&err, "%s", c->kb->servers);
+		client_fail(c, &err);
+	}
+}
+
+void
+client_again(struct kafka_client *c)
+{
+	eventfd_write(c->wake, 1);
+}
+
+static void
+client_ready(struct loop_fd *fd, unsigned ready)
+{
+	struct kafka_client *c = fd->arg;
+	eventfd_t n;
+
+	(void)ready;
+	eventfd_read(c->wake, &n);
+	ask_poll(c);
+	if (c->rk)
+		c->poll(c);
+}
+
+int
+client_open(struct kafka_client *c, struct kafka_broker *kb, rd_kafka_type_t type,
+	const char *group, bool to_end, struct error *err)
+{
+	static const uint64_t one = 1;
+	rd_kafka_conf_t *conf = conf_make(kb, type, group, to_end, err);
+	char why[300];
+
+	if (!conf)
+		return -1;
+	c->kb = kb;
+	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->wake < 0) {
+		rd_kafka_conf_destroy(conf);
+		return error_sys(err, ERR_LOCAL_IO, "eventfd");
+	}
+	rd_kafka_conf_set_opaque(conf, c);
+	rd_kafka_conf_set_error_cb(conf, client_error);
+	rd_kafka_conf_set_log_cb(conf, kafka_log);
+	if (type == RD_KAFKA_PRODUCER)
+		rd_kafka_conf_set_dr_msg_cb(conf, pub_delivered);
+	if (group) {
+		rd_kafka_conf_set_rebalance_cb(conf, group_rebalance);
+		rd_kafka_conf_set_offset_commit_cb(conf, group_committed);
+	}
+	c->rk = rd_kafka_new(type, conf, why, sizeof why);
+	if (!c->rk) {
+		rd_kafka_conf_destroy(conf);
+		close(c->wake);
+		/* A file of a certificate, a combination of properties. */
+		return error_set(err, ERR_USAGE, "%s", why);
+	}
+	if (group)
+		rd_kafka_poll_set_consumer(c->rk);
+	c->queue = group ? rd_kafka_queue_get_consumer(c->rk) : type == RD_KAFKA_CONSUMER ?
+		rd_kafka_queue_new(c->rk) : rd_kafka_queue_get_main(c->rk);
+	rd_kafka_set_log_queue(c->rk, group || type == RD_KAFKA_PRODUCER ? c->queue : NULL);
+	rd_kafka_queue_io_event_enable(c->queue, c->wake, &one, sizeof one);
+	if (!group && type == RD_KAFKA_CONSUMER) {
+		rd_kafka_queue_t *main = rd_kafka_queue_get_main(c->rk);
+
+		rd_kafka_queue_io_event_enable(main, c->wake, &one, sizeof one);
+		rd_kafka_queue_destroy(main);
+	}
+	c->fd.fn = client_ready;
+	c->fd.arg = c->deadline.arg = c;
+	c->deadline.fn = client_deadline;
+	if (kb->b.opts.connect_timeout_ms)
+		loop_timer_set(kb->b.loop, &c->deadline, kb->b.opts.connect_timeout_ms);
+	if (loop_fd_add(kb->b.loop, &c->fd, c->wake, LOOP_READ, err) < 0)
+		return -1;
+	client_again(c);	/* what came before anybody looked */
+	return 0;
+}
+
+/* What the library still has to do, it does in its threads: destroying waits for them. */
+void
+client_close(struct kafka_client *c)
+{
+	if (!c->rk)
+		return;
+	loop_timer_clear(c->kb->b.loop, &c->deadline);
+	loop_fd_del(c->kb->b.loop, &c->fd);
+	rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
+	rd_kafka_queue_destroy(c->queue);
+	if (!ask_abandon(c))
+		rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	c->rk = NULL;
+	close(c->wake);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the library's errors mean, and where its log lines go. */
+#include "backends/kafka/kafka.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "core/log.h"
+
+static enum error_kind
+kind_of(rd_kafka_resp_err_t code, const char *text)
+{
+	switch (code) {
+	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+	case RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM:
+		return ERR_AUTH;
+	case RD_KAFKA_RESP_ERR__SSL:
+		return strstr(text, "certificate") ? ERR_AUTH : ERR_CONNECT;
+	case RD_KAFKA_RESP_ERR__TRANSPORT:
+	case RD_KAFKA_RESP_ERR__RESOLVE:
+	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+	case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
+	case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
+		return ERR_CONNECT;
+	case RD_KAFKA_RESP_ERR__TIMED_OUT:
+	case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+	case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
+	case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+		return ERR_TIMEOUT;
+	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+	case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
+	case RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION:
+	case RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND:
+		return ERR_NOTFOUND;
+	case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+	case RD_KAFKA_RESP_ERR__INVALID_ARG:
+		return ERR_USAGE;
+	default:
+		return ERR_REFUSED;
+	}
+}
+
+/* Its words begin with where they come from ("sasl_plaintext://127.0.0.1:9/1: ") and
+ * end with how long it took ("(after 3ms in state CONNECT)"), which say nothing here
+ * that the first word did not. */
+static struct bytes
+trim(const char *text)
+{
+	const char *where = strstr(text, "/bootstrap: "), *end;
+	const char *space = strchr(text, ' ');
+
+	/* Only in its first word: "host:port/bootstrap:", "host:port/1:". */
+	if (where && where < space)
+		text = where + 12;
+	else if (space && space - text > 2 && space[-1] == ':' && memchr(text, '/',
+	    (size_t)(space - text)))
+		text = space + 1;
+	end = strstr(text, " (after ");
+	return bytes_of(text, end ? (size_t)(end - text) : strlen(text));
+}
+
+int
+kafka_error(struct error *err, rd_kafka_resp_err_t code, const char *reason)
+{
+	const char *words = rd_kafka_err2str(code);
+	struct bytes text = trim(reason && *reason ? reason : words);
+	enum error_kind kind = kind_of(code, reason ? reason : words);
+
+	error_set(err, kind, "%.*s", text.n > 400 ? 400 : (int)text.n, text.p);
+	/* The client-final message of these has the nonce twice, which 4.x refuses with the
+	 * words of a wrong password. */
+	if (kind == ERR_AUTH && strstr(text.p, "SCRAM") && rd_kafka_version() < 0x020601ff)
+		error_set(err, kind, "%.*s (or Kafka is 4.0 or newer: SCRAM with librdkafka before "
+			"2.6.1, here %s, fails there whatever the password)",
+			text.n > 300 ? 300 : (int)text.n, text.p, rd_kafka_version_str());
+	return -1;
+}
+
+void
+kafka_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+	(void)rk;
+	(void)level;
+	log_debug("librdkafka: %s: %s", facility, text);
+}

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A member of a group. What was acknowledged is committed, one commit under way at a
+ * time; a partition that was never committed is committed where we begin, so that
+ * what comes while the group is away is not lost to it.
+ *
+ * A rebalance is answered outside of the library's callback: an assignment once the
+ * stored offsets are known, a revocation once what was delivered is acknowledged and
+ * committed, or has taken too long.
+ */
+#include "backends/kafka/kafka.h"
+
+#include <stdlib.h>
+
+#include "core/log.h"
+
+enum {
+	PATIENCE_MS = 3000,		/* for the output, before partitions are given away */
+	COMMIT_MS = 50,			/* between two commits */
+	COMMIT_COOPERATIVE_MS = 1000,
+	COMMIT_AGAIN_MS = 200
+};
+
+static void group_commit(struct kafka_subs *);
+
+static struct kafka_part *
+part_of(struct kafka_subs *su, const rd_kafka_topic_partition_t *tp)
+{
+	return topic_part(sub_topic(su, bytes_str(tp->topic)), tp->partition);
+}
+
+/* ---- commits ---- */
+
+/* Parts that have something to commit, up to n of them; how many. NULL: only counts. */
+static int
+dirty(struct kafka_subs *su, rd_kafka_topic_partition_list_t *list)
+{
+	int n = 0;
+
+	for (struct kafka_topic *t = su->topics; t; t = t->next)
+		for (int32_t i = 0; i < t->nparts; i++) {
+			struct kafka_mark *m = &t->parts[i]->mark;
+
+			if (m->gone || m->done < 0 || m->done == m->stored)
+				continue;
+			n++;
+			if (!list)
+				continue;
+			rd_kafka_topic_partition_list_add(list, t->name.p, i)->offset = m->done;
+			m->stored = m->done;
+		}
+	return n;
+}
+
+static void
+group_left(struct kafka_subs *su)
+{
+	rd_kafka_queue_t *q = su->group.leaving;
+	static const uint64_t one = 1;
+	rd_kafka_error_t *e;
+
+	if (q)
+		return;
+	su->group.leaving = q = rd_kafka_queue_new(su->client.rk);
+	rd_kafka_queue_io_event_enable(q, su->client.wake, &one, sizeof one);
+	e = rd_kafka_consumer_close_queue(su->client.rk, q);
+	if (e) {
+		rd_kafka_error_destroy(e);
+		broker_drained(&su->client.kb->b);
+	}
+}
+
+/* After a commit, or instead of one. */
+static void
+group_next(struct kafka_subs *su)
+{
+	struct kafka_group *g = &su->group;
+
+	if (g->committing)
+		return;
+	if (g->state == GROUP_REVOKE)
+		loop_defer(su->client.kb->b.loop, &g->task);
+	else if (su->draining && !dirty(su, NULL))
+		group_left(su);
+}
+
+static bool
+worth_again(rd_kafka_resp_err_t code)
+{
+	return code != RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION &&
+		code != RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID &&
+		code != RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID &&
+		code != RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED &&
+		code != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED &&
+		code != RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST;
+}
+
+void
+group_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list,
+	void *arg)
+{
+	struct kafka_client *c = arg;
+	struct kafka_subs *su = c->kb->sub;
+	struct kafka_group *g;
+	struct error err;
+
+	(void)rk;
+	if (!su)
+		return;
+	g = &su->group;
+	g->committing = false;
+	for (int i = 0; list && i < list->cnt && !code; i++)
+		code = list->elems[i].err;
+	if (code && code != RD_KAFKA_RESP_ERR__NO_OFFSET) {
+		kafka_error(&err, code, NULL);
+		if (!g->warned)
+			log_warn("group %s: not stored so far: %s", g->name, err.text);
+		g->warned = true;
+		for (int i = 0; list && i < list->cnt; i++)
+			if (worth_again(code) || !su->draining)
+				part_of(su, &list->elems[i])->mark.stored = -1;
+		if (worth_again(code) && g->state != GROUP_REVOKE) {
+			loop_timer_set(c->kb->b.loop, &g->commit, COMMIT_AGAIN_MS);
+			return;
+		}
+	} else {
+		g->commits++;
+		if (g->warned)
+			log_verbose("group %s: stored again", g->name);
+		g->warned = false;
+	}
+	if (!code && dirty(su, NULL))
+		group_commit(su);
+	group_next(su);
+}
+
+static void
+commit_now(struct kafka_subs *su)
+{
+	struct kafka_group *g = &su->group;
+	rd_kafka_topic_partition_list_t *list;
+
+	if (g->committing || g->leaving)
+		return;
+	list = rd_kafka_topic_partition_list_new(8);
+	if (dirty(su, list)) {
+		g->committed_ns = loop_clock_ns();
+		g->committing = rd_kafka_commit(su->client.rk, list, 1) == 0;
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void
+commit_timer(struct loop_timer *t)
+{
+	struct kafka_subs *su = t->arg;
+
+	commit_now(su);
+	group_next(su);
+}
+
+/* Soon: now when the last was long ago, or when somebody waits for it. */
+static void
+group_commit(struct kafka_subs *su)
+{
+	struct kafka_group *g = &su->group;
+	/* Here a member keeps its partitions while it joins again, and a commit that meets
+	 * that moment costs it all of them. */
+	uint64_t ms = g->cooperative ? COMMIT_COOPERATIVE_MS : COMMIT_MS;
+
+	bool waited_for = su->draining || g->state == GROUP_REVOKE;
+
+	if (g->committing || (!waited_for && loop_timer_is_set(&g->commit)))
+		return;
+	if (waited_for || loop_clock_ns() - g->committed_ns >= ms * 1000000)
+		commit_now(su);
+	else
+		loop_timer_set(su->client.kb->b.loop, &g->commit, ms);
+}
+
+void
+group_ack(struct kafka_subs *su, uint64_t first, uint64_t last, bool ok)
+{
+	marks_settle(&su->group.marks, first, last, ok);
+	if (dirty(su, NULL))
+		group_commit(su);
+	group_next(su);
+}
+
+/* ---- assignments ---- */
+
+struct stored_ask {
+	struct kafka_ask ask;
+	rd_kafka_topic_partition_list_t *stored, *from, *end;
+	bool want_end;
+	struct position start;		/* where nothing is stored */
+	rd_kafka_resp_err_t code;
+};
+
+static void
+stored_drop(struct kafka_ask *a)
+{
+	struct stored_ask *s = (struct stored_ask *)a;
+
+	if (s->stored)
+		rd_kafka_topic_partition_list_destroy(s->stored);
+	if (s->from)
+		rd_kafka_topic_partition_list_destroy(s->from);
+	if (s->end)
+		rd_kafka_topic_partition_list_destroy(s->end);
+	free(s);
+}
+
+/* Repeats what fails for a while. */
+static bool
+ask_list(struct stored_ask *s, rd_kafka_topic_partition_list_t *list, bool committed)
+{
+	for (unsigned i = 0;; i++) {
+		int ms = ask_slice_ms(&s->ask, i);
+
+		s->code = committed ? rd_kafka_committed(s->ask.rk, list, ms) :
+			rd_kafka_offsets_for_times(s->ask.rk, list, ms);
+		for (int j = 0; !s->code && j < list->cnt; j++)
+			s->code = list->elems[j].err;
+		if (!s->code || s->code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+		    s->code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
+			return !s->code;
+		if (ask_over(&s->ask))
+			return false;
+		ask_nap(&s->ask);
+	}
+}
+
+static bool
+ask_times(struct stored_ask *s, rd_kafka_topic_partition_list_t **list, int64_t time)
+{
+	for (unsigned i = 0;; i++) {
+		rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_copy(s->stored);
+
+		for (int j = 0; j < l->cnt; j++)
+			l->elems[j].offset = time;
+		if (*list)
+			rd_kafka_topic_partition_list_destroy(*list);
+		*list = l;
+		if (ask_list(s, l, false))
+			return true;
+		if (i >= 8 || ask_over(&s->ask))
+			return false;
+	}
+}
+
+static void
+stored_run(struct kafka_ask *a)
+{
+	struct stored_ask *s = (struct stored_ask *)a;
+	bool some = false;
+	int64_t time = s->start.kind == POSITION_TIME ? s->start.n :
+		s->start.kind == POSITION_END ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING;
+
+	if (!s->stored->cnt || !ask_list(s, s->stored, true))
+		return;
+	for (int i = 0; i < s->stored->cnt; i++)
+		some = some || s->stored->elems[i].offset < 0;
+	if (some && !ask_times(s, &s->from, time))
+		return;
+	if (s->want_end || (some && time != RD_KAFKA_OFFSET_BEGINNING) ||
+	    s->start.kind == POSITION_TAIL || s->start.kind == POSITION_OFFSET)
+		ask_times(s, &s->end, RD_KAFKA_OFFSET_END);
+}
+
+static int64_t
+start_of(const struct stored_ask *s, int i)
+{
+	int64_t n = s->start.n, from, end;
+
+	if (s->stored->elems[i].offset >= 0)
+		return s->stored->elems[i].offset;
+	from = s->from->elems[i].offset;
+	end = s->end ? s->end->elems[i].offset : from;
+	switch (s->start.kind) {
+	case POSITION_TAIL:
+		return end - n > from ? end - n : from;
+	case POSITION_OFFSET:
+		return n < from ? from : n > end ? end : n;
+	default:
+		return from >= 0 ? from : end;
+	}
+}
+
+static void
+say_parts(const struct kafka_group *g, const char *what,
+	const rd_kafka_topic_partition_list_t *list)
+{
+	struct buf b = BUF_INIT;
+
+	if (log_level < LOG_VERBOSE)
+		return;
+	for (int i = 0; i < list->cnt && i < 20; i++)
+		buf_addf(&b, "%s%s[%d]", i ? ", " : "", list->elems[i].topic,
+			(int)list->elems[i].partition);
+	log_verbose("group %s: %s %s%s", g->name, what, list->cnt ? buf_cstr(&b) :
+		"no partition", list->cnt > 20 ? " and more" : "");
+	buf_release(&b);
+}
+
+static void
+take_part(struct kafka_subs *su, struct stored_ask *s, int i)
+{
+	rd_kafka_topic_partition_t *tp = &s->stored->elems[i];
+	struct kafka_part *part = part_of(su, tp);
+	struct kafka_sub *ks = part->topic->ks;
+	bool had = tp->offset >= 0;
+
+	part->next = start_of(s, i);
+	part->mark = (struct kafka_mark)KAFKA_MARK_INIT;
+	part->mark.done = part->next;
+	if (had)
+		part->mark.stored = part->next;
+	part->revoking = false;
+	tp->offset = part->next;
+	if (ks && ks->s && ks->s->opts.ended && s->end && !ks->told) {
+		part->end = s->end->elems[i].offset;
+		part->ended = part->next >= part->end;
+		ks->nleft += !part->ended;
+	}
+}
+
+static void
+stored_done(struct kafka_ask *a)
+{
+	struct stored_ask *s = (struct stored_ask *)a;
+	struct kafka_subs *su = a->client->kb->sub;
+	struct kafka_group *g = &su->group;
+	rd_kafka_error_t *e = NULL;
+	struct error err;
+
+	if (g->state != GROUP_ASSIGN || g->leaving)
+		return;
+	g->state = GROUP_CALM;
+	if (s->code) {
+		kafka_error(&err, s->code, NULL);
+		sub_tell_all(su, &err);
+		return;
+	}
+	for (int i = 0; i < s->stored->cnt; i++)
+		take_part(su, s, i);
+	if (su->group.cooperative)
+		e = rd_kafka_incremental_assign(su->client.rk, s->stored);
+	else
+		rd_kafka_assign(su->client.rk, s->stored);
+	if (e) {
+		log_verbose("group %s: %s", g->name, rd_kafka_error_string(e));
+		rd_kafka_error_destroy(e);
+	}
+	say_parts(g, "has", s->stored);
+	g->assigned = true;
+	su->client.up = true;
+	loop_timer_clear(su->client.kb->b.loop, &su->client.deadline);
+	if (dirty(su, NULL))
+		group_commit(su);
+	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next) {
+		sub_tell(ks, NULL);
+		sub_check_ended(ks);
+	}
+}
+
+/* At the first assignment -o holds; a partition that comes later and has nothing
+ * stored is new, and read whole. */
+static void
+group_assign(struct kafka_subs *su)
+{
+	struct kafka_group *g = &su->group;
+	struct stored_ask *s = xcalloc(1, sizeof *s);
+	const struct subscribe_options *o = NULL;
+
+	for (struct kafka_sub *ks = su->subs; ks && !o; ks = ks->next)
+		o = ks->s ? &ks->s->opts : NULL;
+	s->ask.run = stored_run;
+	s->ask.done = stored_done;
+	s->ask.drop = stored_drop;
+	s->stored = g->list;
+	g->list = NULL;
+	s->start.kind = POSITION_BEGINNING;
+	if (!g->assigned && o) {
+		s->start = o->from;
+		if (!s->start.kind || s->start.kind == POSITION_STORED)
+			s->start.kind = POSITION_END;
+		s->want_end = o->ended != NULL;
+	}
+	ask_start(&su->client, &s->ask);
+}
+
+/* With none of its topics there, whatever comes to be assigned is new. */
+void
+group_missing(struct kafka_subs *su)
+{
+	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next)
+		if (ks->s && !ks->missing_told)
+			return;
+	su->group.assigned = true;
+}
+
+/* ---- revocations ---- */
+
+static bool
+still_out(struct kafka_subs *su)
+{
+	for (int i = 0; i < su->group.list->cnt; i++)
+		if (part_of(su, &su->group.list->elems[i])->mark.out)
+			return true;
+	return false;
+}
+
+static void
+give_away(struct kafka_subs *su)
+{
+	struct kafka_group *g = &su->group;
+	rd_kafka_topic_partition_list_t *list = g->list;
+	rd_kafka_error_t *e = NULL;
+
+	loop_timer_clear(su->client.kb->b.loop, &g->patience);
+	g->list = NULL;
+	g->state = GROUP_CALM;
+	for (int i = 0; i < list->cnt; i++) {
+		struct kafka_part *part = part_of(su, &list->elems[i]);
+
+		marks_forget(&g->marks, &part->mark);
+		part->mark.gone = true;
+		part->revoking = false;
+		sub_part_ended(part);
+	}
+	if (su->group.cooperative)
+		e = rd_kafka_incremental_unassign(su->client.rk, list);
+	else
+		rd_kafka_assign(su->client.rk, NULL);
+	if (e) {
+		log_verbose("group %s: %s", g->name, rd_kafka_error_string(e));
+		rd_kafka_error_destroy(e);
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+	group_next(su);
+}
+
+static void
+group_patience(struct loop_timer *t)
+{
+	struct kafka_subs *su = t->arg;
+
+	if (su->group.state != GROUP_REVOKE)
+		return;
+	log_verbose("group %s: partitions go before all that was delivered is acknowledged; it "
+		"will come again", su->group.name);
+	give_away(su);
+}
+
+static void
+group_task(struct loop_task *t)
+{
+	struct kafka_subs *su = t->arg;
+	struct kafka_group *g = &su->group;
+
+	if (!g->list || g->leaving)
+		return;
+	if (g->state == GROUP_ASSIGN) {
+		group_assign(su);
+		return;
+	}
+	if (g->state != GROUP_REVOKE)
+		return;
+	if (!rd_kafka_assignment_lost(su->client.rk)) {
+		if (!loop_timer_is_set(&g->patience))
+			loop_timer_set(su->client.kb->b.loop, &g->patience, PATIENCE_MS);
+		if (still_out(su))
+			return;
+		if (dirty(su, NULL))
+			group_commit(su);
+		if (g->committing)
+			return;
+	}
+	give_away(su);
+}
+
+void
+group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list,
+	void *arg)
+{
+	struct kafka_client *c = arg;
+	struct kafka_subs *su = c->kb->sub;
+	struct kafka_group *g = su ? &su->group : NULL;
+	bool take = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+	const char *protocol = rd_kafka_rebalance_protocol(rk);
+
+	/* Asked once: the answer is another thread's. */
+	if (g)
+		g->cooperative = protocol && strcmp(protocol, "COOPERATIVE") == 0;
+	if (!g || g->leaving || (!take && code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)) {
+		if (g && g->cooperative && !take) {
+			rd_kafka_error_t *e = rd_kafka_incremental_unassign(rk, list);
+
+			if (e)
+				rd_kafka_error_destroy(e);
+		} else {
+			rd_kafka_assign(rk, NULL);
+		}
+		return;
+	}
+	if (g->list)
+		rd_kafka_topic_partition_list_destroy(g->list);
+	g->list = rd_kafka_topic_partition_list_copy(list);
+	g->state = take ? GROUP_ASSIGN : GROUP_REVOKE;
+	if (!take) {
+		say_parts(g, rd_kafka_assignment_lost(rk) ? "has lost" : "gives away", list);
+		for (int i = 0; i < list->cnt; i++)
+			part_of(su, &list->elems[i])->revoking = true;
+	}
+	loop_defer(c->kb->b.loop, &g->task);
+}
+
+/* ---- the end ---- */
+
+bool
+group_closing(struct kafka_subs *su)
+{
+	struct kafka_group *g = &su->group;
+	ssize_t n;
+
+	if (!g->leaving)
+		return false;
+	/* Records come here, too, which are for whoever has the partitions next. */
+	while ((n = rd_kafka_consume_batch_queue(g->leaving, 0, su->batch, KAFKA_BATCH)) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			rd_kafka_message_destroy(su->batch[i]);
+	if (rd_kafka_consumer_closed(su->client.rk))
+		broker_drained(&su->client.kb->b);
+	return true;
+}
+
+void
+group_drain(struct kafka_subs *su)
+{
+	struct kafka_group *g = &su->group;
+
+	loop_timer_clear(su->client.kb->b.loop, &g->commit);
+	if (dirty(su, NULL))
+		commit_now(su);
+	group_next(su);
+}
+
+void
+group_lag(struct kafka_subs *su)
+{
+	for (struct kafka_topic *t = su->topics; t; t = t->next)
+		for (int32_t i = 0; i < t->nparts; i++) {
+			struct kafka_mark *m = &t->parts[i]->mark;
+			int64_t low, high;
+
+			if (m->gone || m->done < 0 || rd_kafka_get_watermark_offsets(
+			    su->client.rk, t->name.p, i, &low, &high) || high < 0)
+				continue;
+			log_verbose("group %s: %s[%d] at %lld, lag %lld", su->group.name, t->name.p,
+				(int)i, (long long)m->done,
+				(long long)(high > m->done ? high - m->done : 0));
+		}
+}
+
+void
+group_init(struct kafka_subs *su)
+{
+	struct kafka_group *g = &su->group;
+
+	g->task = (struct loop_task){ .fn = group_task, .arg = su };
+	g->patience = (struct loop_timer){ .fn = group_patience, .arg = su };
+	g->commit = (struct loop_timer){ .fn = commit_timer, .arg = su };
+}
+
+void
+group_release(struct kafka_subs *su)
+{
+	struct kafka_group *g = &su->group;
+
+	loop_task_cancel(&g->task);
+	loop_timer_clear(su->client.kb->b.loop, &g->patience);
+	loop_timer_clear(su->client.kb->b.loop, &g->commit);
+	if (g->list)
+		rd_kafka_topic_partition_list_destroy(g->list);
+	g->list = NULL;
+	if (g->leaving) {
+		rd_kafka_queue_io_event_enable(g->leaving, -1, NULL, 0);
+		rd_kafka_queue_destroy(g->leaving);
+	}
+	marks_release(&g->marks);
+}

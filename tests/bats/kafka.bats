@@ -1,0 +1,239 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# What only Kafka has: positions, partitions, groups that remember, patterns, topics
+# that come later, transactions; by a real one.
+
+load ../lib
+load kafka
+
+setup_file() { kafka_up; }
+teardown_file() { kafka_down; }
+setup() { kafka_setup; }
+
+# ---- where to begin and end ----
+
+@test "beginning, end, N, -N, and -e" {
+	admin create "$t"
+	seq 0 99 | mbus pub -l "$t"
+	is "$(mbus sub --body -o beginning -e "$t")" "$(seq 0 99)"
+	is "$(mbus sub --body -o 95 -e "$t")" "$(seq 95 99)"
+	is "$(mbus sub --body -o -3 -e "$t")" "$(seq 97 99)"
+	is "$(mbus sub --body -o 10 -c 2 "$t")" "$(seq 10 11)"
+	is "$(mbus sub --body -o end -e "$t")" ''
+	is "$(mbus sub --body -o -1000 -e "$t" | wc -l)" 100
+	start_sub end -o end --body -c 1 "$t"
+	mbus pub "$t" new
+	finish end
+	is "$(cat end.out)" new
+}
+
+@test "from a time, and until one" {
+	local b
+
+	admin create "$t"
+	for b in 1000 2000 3000 4000; do
+		printf '{"topic":"%s","ts":"1970-01-01T00:00:%02dZ","body":"%s"}\n' "$t" $((b / 1000)) $b
+	done | mbus pub -J
+	is "$(mbus sub --body -o s@2000 -e "$t")" $'2000\n3000\n4000'
+	is "$(mbus sub --body -o s@1970-01-01T00:00:03Z -e "$t")" $'3000\n4000'
+	is "$(mbus sub --body -o beginning -o e@3000 "$t")" $'1000\n2000'
+	is "$(mbus sub --body -o s@2000 -o e@4000 "$t")" $'2000\n3000'
+	is "$(mbus sub --body -o s@5000 -e "$t")" ''
+}
+
+@test "-e of an empty topic, of many partitions, of several topics; and none takes half a second" {
+	local begin
+
+	admin create "$t.a"
+	admin create "$t.b" 12
+	begin=$(now_ms)
+	is "$(mbus sub --body -o beginning -e "$t.a")" ''
+	seq 1000 | sed 's/.*/&:&/' | mbus pub -l -K : "$t.b"
+	is "$(mbus sub --body -o beginning -e "$t.b" | sort -n)" "$(seq 1000)"
+	is "$(mbus sub --body -o beginning -e "$t.a" "$t.b" | sort -n)" "$(seq 1000)"
+	[ $(($(now_ms) - begin)) -lt 3000 ] || fail "$(($(now_ms) - begin)) ms"
+}
+
+# ---- partitions ----
+
+@test "partition and offset are shown; --partition puts it there; the same key, the same partition" {
+	local p
+
+	admin create "$t" 4
+	for p in 0 1 2 3; do mbus pub --partition $p "$t" "to $p"; done
+	for p in 0 1 2 3; do
+		has "$(mbus sub -J -o beginning -e "$t" | grep "to $p")" "\"partition\":$p,\"offset\":0"
+	done
+	seq 20 | sed 's/.*/k:&/' | mbus pub -l -K : "$t"
+	is "$(mbus sub -J -o beginning -e "$t" | grep '"key":"k"' | grep -o '"partition":[0-9]' | sort -u | wc -l)" 1
+	run --separate-stderr mbus pub --partition 4 "$t" x
+	[ "$status" = 1 ] || [ "$status" = 5 ] || fail "$status $stderr"
+	run --separate-stderr mbus pub --partition -7 "$t" x
+	status_is 2
+}
+
+@test "partitions that come later are found, and nothing of theirs is missed" {
+	admin create "$t" 1
+	start_sub sub --body "$t"
+	start_sub group -g "g$t" --body "$t"
+	mbus pub "$t" before
+	admin grow "$t" 3
+	mbus pub --partition 1 "$t" one
+	mbus pub --partition 2 "$t" two
+	wait_for -t 20 lines_in sub.out 3
+	is "$(sort sub.out)" $'before\none\ntwo'
+	wait_for -t 20 lines_in group.out 3
+	is "$(sort group.out)" $'before\none\ntwo'
+}
+
+# ---- topics ----
+
+@test "several topics, and patterns of them" {
+	admin create "$t.a"
+	admin create "$t.b"
+	admin create "$t.c"
+	start_sub two --body "$t.a" "$t.b"
+	start_sub pattern --body "^$t.[ac]\$"
+	start_sub group -g "g$t" -o beginning --body "^$t.[ac]\$"
+	mbus pub "$t.a" a
+	mbus pub "$t.b" b
+	mbus pub "$t.c" c
+	wait_for lines_in two.out 2
+	wait_for lines_in pattern.out 2
+	wait_for -t 20 lines_in group.out 2
+	is "$(sort two.out)" $'a\nb'
+	is "$(sort pattern.out)" $'a\nc'
+	is "$(sort group.out)" $'a\nc'
+}
+
+@test "a topic of a pattern that comes later is found" {
+	admin create "$t.a"
+	start_sub sub --body "^$t.*"
+	admin create "$t.later"
+	mbus pub "$t.later" x
+	wait_for -t 20 lines_in sub.out 1
+	is "$(cat sub.out)" x
+}
+
+@test "a topic that is not there yet: waited for, said once; or said at once" {
+	start_sub sub --body -c 1 "$t"
+	mbus pub "$t" first
+	finish sub 20
+	is "$status" 0
+	is "$(cat sub.out)" first
+	is "$(grep -c "$t" sub.err)" 1
+	run --separate-stderr timeout 10 mbus sub -X missing=fail "$t.none"
+	status_is 5
+	has "$stderr" "$t.none"
+}
+
+@test "a group waits for a topic that is not there yet" {
+	start_sub sub -g "g$t" --body -c 1 "$t"
+	mbus pub "$t" first
+	finish sub 20
+	is "$status" 0
+	is "$(cat sub.out)" first
+}
+
+@test "--create makes the topic with so many partitions" {
+	mbus pub --create 5 "$t" x
+	is "$(admin ends "$t" | wc -w)" 5
+	# One that is there stays as it is.
+	mbus pub --create 2 "$t" y
+	is "$(admin ends "$t" | wc -w)" 5
+	is "$(mbus sub --body -o beginning -e "$t" | sort)" $'x\ny'
+}
+
+@test "an unwritable topic: names it cannot have, and one too large" {
+	run --separate-stderr mbus pub 'no blanks' x
+	[ "$status" = 2 ] || [ "$status" = 1 ] || fail "$status"
+	has "$stderr" 'no blanks'
+	admin create "$t" 1 max.message.bytes=1000
+	head -c 2000 /dev/urandom > big
+	run --separate-stderr mbus pub -f big "$t"
+	status_is 1
+	has "$stderr" "$t"
+}
+
+# ---- groups ----
+
+@test "a group begins at its end, or where told, and then where it stopped" {
+	admin create "$t"
+	seq 5 | mbus pub -l "$t"
+	is "$(mbus sub --body -g "g$t" -e "$t")" ''
+	mbus pub "$t" 6
+	is "$(mbus sub --body -g "g$t" -c 1 "$t")" 6
+	is "$(mbus sub --body -g "h$t" -o beginning -c 2 "$t")" "$(seq 2)"
+	committed "h$t" "$t" 2
+	is "$(mbus sub --body -g "h$t" -o stored -e "$t")" "$(seq 3 6)"
+	is "$(mbus sub --body -g "h$t" -e "$t")" ''
+}
+
+@test "a member that cannot write commits nothing of it" {
+	admin create "$t"
+	seq -f '%06.0f 0123456789012345678901234567890123456789' 20000 > sent
+	mbus pub -l "$t" < sent
+	mbus sub --body -g "g$t" -o beginning "$t" 2> sub.err | head -n 3 > got || true
+	same_bytes got <(head -n 3 sent)
+	[ "$(admin committed "g$t" "$t")" -lt 20000 ]
+	mbus sub --body -g "g$t" -o beginning -e "$t" > rest
+	[ "$(wc -l < rest)" -gt 1000 ]
+	# 64 KiB were in the pipe that nobody read; what was not in it comes.
+	tail -n "$(wc -l < rest)" sent | cmp - rest
+}
+
+@test "rebalances and lag are said with -v" {
+	admin create "$t" 2
+	seq 10 | mbus pub -l --partition 1 "$t"
+	start_sub a -v -g "g$t" -o beginning -c 4 --body "$t"
+	finish a
+	has "$(cat a.err)" "$t"
+	has "$(cat a.err)" "has ${t}[0], ${t}[1]"
+	grep -qi 'lag' a.err || fail "$(cat a.err)"
+	has "$(grep -i lag a.err)" 6
+}
+
+# ---- transactions ----
+
+@test "--transaction: all at once, or nothing when one is refused" {
+	admin create "$t" 1 max.message.bytes=20000
+	seq 100 | mbus pub -v --transaction -l "$t" 2> pub.err
+	has "$(cat pub.err)" '100 confirmed'
+	is "$(mbus sub --body -o beginning -e "$t")" "$(seq 100)"
+	head -c 60000 /dev/urandom | base64 -w 0 > big
+	{ echo one; cat big; echo; echo three; } > lines
+	run --separate-stderr mbus pub -v --transaction -l "$t" < lines
+	status_is 1
+	has "$stderr" '3 of 3 not delivered: 3 refused'
+	is "$(mbus sub --body -o beginning -e "$t")" "$(seq 100)"
+	is "$(mbus sub --body -o beginning -e -X isolation.level=read_uncommitted "$t" | head -n 100)" "$(seq 100)"
+}
+
+# ---- properties ----
+
+@test "-X: any of the library's; list shows them, a secret is not shown; wrong ones are refused" {
+	run --separate-stderr mbus pub -X list
+	status_is 0
+	has "$output" linger.ms enable.idempotence sasl.password
+	run --separate-stderr mbus pub -X no.such.property=1 "$t" x
+	status_is 2
+	has "$stderr" no.such.property
+	run --separate-stderr mbus pub -X linger.ms=soon "$t" x
+	status_is 2
+	run --separate-stderr mbus pub -X sasl.password=hunter2 "$t" x
+	status_is 2
+	run ! grep -F hunter2 <<< "$stderr"
+	mbus pub -X kafka.linger.ms=1 -X compression.level=1 "$t" x
+}
+
+@test "SCRAM with this Kafka and an old library: the hint" {
+	echo secret > pw
+	run --separate-stderr mbus pub -b 127.0.0.1:9093 --username mbus --password-file pw -X sasl.mechanism=SCRAM-SHA-256 "$t" x
+	case $status in
+	0) ;;		# 2.6.1 or later
+	4) has "$stderr" 'SCRAM' '2.6.1' ;;
+	*) fail "$status $stderr" ;;
+	esac
+	mbus pub -b 127.0.0.1:9093 --username mbus --password-file pw "$t" x
+}
