@@ -303,7 +303,8 @@ live() { pub "$1" "0 $RANDOM" && sleep 0.05 && grep -q '^0 ' sub.out; }
 # bats test_tags=server,reconnect,keep
 @test "a server that keeps its word: what it confirmed before SIGKILL is there afterwards" {
 	t=$(topic)
-	seq 3000000 > pub.in
+	# Where nothing but -W ends it, not more than that can pass in that time.
+	if lacks cut; then many; else seq 3000000 > pub.in; fi
 	server durable
 	start_pub pub -l -W 3 "$t"
 	sleep 0.5
