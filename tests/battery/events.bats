@@ -171,6 +171,7 @@ exact() {
 	sub_ready b --body "$t"
 	seq 2000 | pub -l "$t"
 	sub_ready c --body "$t"
+	wait_for lines_in b.out 2000
 	stop b
 	is "$status" 0
 	seq 2001 4000 | pub -l "$t"

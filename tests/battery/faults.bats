@@ -303,7 +303,7 @@ live() { pub "$1" "0 $RANDOM" && sleep 0.05 && grep -q '^0 ' sub.out; }
 # bats test_tags=server,reconnect,keep
 @test "a server that keeps its word: what it confirmed before SIGKILL is there afterwards" {
 	t=$(topic)
-	many
+	seq 3000000 > pub.in
 	server durable
 	start_pub pub -l -W 3 "$t"
 	sleep 0.5
