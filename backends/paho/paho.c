@@ -18,7 +18,7 @@ static int
 paho_connect(struct broker *b, struct error *err)
 {
 	(void)err;
-	session_start(paho_of(b));
+	paho_session_start(paho_of(b));
 	return 0;
 }
 
@@ -27,46 +27,46 @@ paho_disconnect(struct broker *b)
 {
 	struct paho_broker *pb = paho_of(b);
 
-	session_close(pb);
-	pub_close(pb);
-	sub_lost(pb);
+	paho_session_close(pb);
+	paho_pub_close(pb);
+	paho_sub_lost(pb);
 	loop_task_cancel(&pb->subs.ask);
 }
 
 static int
 paho_publish(struct broker *b, const struct publication *p, struct error *err)
 {
-	return pub_publish(paho_of(b), p, err);
+	return paho_pub_publish(paho_of(b), p, err);
 }
 
 static int
 paho_subscribe(struct subscription *s, struct error *err)
 {
-	return sub_subscribe(paho_of(s->broker), s, err);
+	return paho_sub_subscribe(paho_of(s->broker), s, err);
 }
 
 static void
 paho_unsubscribe(struct subscription *s)
 {
-	sub_unsubscribe(paho_of(s->broker), s);
+	paho_sub_unsubscribe(paho_of(s->broker), s);
 }
 
 static void
 paho_ack(struct broker *b, uint64_t first, uint64_t last, bool ok)
 {
-	sub_ack(paho_of(b), first, last, ok);
+	paho_sub_ack(paho_of(b), first, last, ok);
 }
 
 static void
 paho_pause(struct broker *b, bool on)
 {
-	session_pause(paho_of(b), on);
+	paho_session_pause(paho_of(b), on);
 }
 
 static void
 paho_drain(struct broker *b)
 {
-	session_drain(paho_of(b));
+	paho_session_drain(paho_of(b));
 }
 
 static const char *
@@ -86,8 +86,8 @@ paho_init(struct broker *b, struct error *err)
 	 * may be looking. */
 	unsetenv("http_proxy");
 	unsetenv("https_proxy");
-	pub_init(pb);
-	sub_init(pb);
+	paho_pub_init(pb);
+	paho_sub_init(pb);
 	if (mqtt_options_read(b, &pb->opt, err) < 0)
 		return -1;
 	if (pb->opt.alias)
@@ -98,7 +98,7 @@ paho_init(struct broker *b, struct error *err)
 			CLIENT_ID_MAX);
 	pb->version = pb->opt.version;
 	b->caps = mqtt_map_caps(b->opts.wire, pb->version);
-	return session_init(pb, err);
+	return paho_session_init(pb, err);
 }
 
 static void
@@ -107,14 +107,14 @@ paho_release(struct broker *b)
 	struct paho_broker *pb = paho_of(b);
 
 	paho_disconnect(b);
-	session_forget(pb);
-	sub_release(pb);
+	paho_session_forget(pb);
+	paho_sub_release(pb);
 	/* What a thread that hangs may still look at is left to it. */
-	if (pb->box && !box_release(pb->box))
+	if (pb->box && !paho_box_release(pb->box))
 		return;
 	free(pb->box);
-	session_release(pb);
-	pub_release(pb);
+	paho_session_release(pb);
+	paho_pub_release(pb);
 }
 
 const struct broker_ops paho_driver_ops = {

@@ -56,7 +56,7 @@ enum paho_note_kind {
 	NOTE_LOST,			/* or none could be made */
 	NOTE_SENT,			/* about: the struct paho_event */
 	NOTE_NOT_SENT,
-	NOTE_SUBSCRIBED,		/* about: what client_subscribe() was given */
+	NOTE_SUBSCRIBED,		/* about: what paho_client_subscribe() was given */
 	NOTE_NOT_SUBSCRIBED,
 	NOTE_BARRIER,
 	NOTE_GONE			/* the last of a client */
@@ -74,7 +74,7 @@ struct paho_note {
 /* An event that has come. */
 struct paho_message {
 	uint32_t generation;
-	bool waits;			/* paho's thread waits for box_settle() */
+	bool waits;			/* paho's thread waits for paho_client_settle() */
 	char *topic;
 	size_t topic_size;
 	MQTTAsync_message *m;
@@ -102,9 +102,9 @@ struct paho_queue {
 	size_t n, cap;			/* in things */
 	size_t size;			/* of one */
 };
-void *queue_at(const struct paho_queue *, size_t);
-void queue_swap(struct paho_queue *, struct paho_queue *);
-void queue_release(struct paho_queue *);
+void *paho_queue_at(const struct paho_queue *, size_t);
+void paho_queue_swap(struct paho_queue *, struct paho_queue *);
+void paho_queue_release(struct paho_queue *);
 
 struct paho_box {
 	pthread_mutex_t lock;
@@ -119,20 +119,20 @@ struct paho_box {
 	pthread_t helper;
 };
 
-int box_init(struct paho_box *, struct error *);
+int paho_box_init(struct paho_box *, struct error *);
 /* true: nothing and nobody uses it any more. false: paho hangs in something; what it
  * may still touch must stay for ever. */
-bool box_release(struct paho_box *);
+bool paho_box_release(struct paho_box *);
 /* From the loop. The helper is started with the first. */
-int box_command(struct paho_box *, const struct paho_command *, struct error *);
+int paho_box_command(struct paho_box *, const struct paho_command *, struct error *);
 /* For the helper: nobody waits for it any more. */
-bool box_is_over(struct paho_box *);
+bool paho_box_is_over(struct paho_box *);
 /* From any other thread. */
-void box_note(struct paho_box *, const struct paho_note *);
+void paho_box_note(struct paho_box *, const struct paho_note *);
 /* Likewise, with the lock held. */
-void box_message(struct paho_box *, const struct paho_message *);
+void paho_box_message(struct paho_box *, const struct paho_message *);
 /* What has come; messages NULL leaves those where they are. Empty queues are given. */
-void box_take(struct paho_box *, struct paho_queue *notes, struct paho_queue *messages);
+void paho_box_take(struct paho_box *, struct paho_queue *notes, struct paho_queue *messages);
 
 /* ---- paho_client.c ---- */
 
@@ -158,27 +158,27 @@ struct paho_connect {
 struct paho_client;
 
 /* A new one, which connects. NULL: err. */
-struct paho_client *client_new(struct paho_box *, const struct paho_connect *, uint32_t generation,
-	struct error *);
+struct paho_client *paho_client_new(struct paho_box *, const struct paho_connect *,
+	uint32_t generation, struct error *);
 /* Ends it politely; if the event it waits for is not settled, by cutting it off.
  * NOTE_GONE follows, and it is no more. */
-void client_close(struct paho_client *);
+void paho_client_close(struct paho_client *);
 /* The event that paho's thread waits for is safe. */
-void client_settle(struct paho_client *);
+void paho_client_settle(struct paho_client *);
 /* Events are answered when they have come. */
-void client_no_acks(struct paho_client *);
+void paho_client_no_acks(struct paho_client *);
 /* After NOTE_CONNECTED. */
-const struct paho_server *client_server(const struct paho_client *);
+const struct paho_server *paho_client_server(const struct paho_client *);
 /* Whether anything that looked like MQTT's server answered: CONNECT was sent. */
-bool client_greeted(const struct paho_client *);
-void client_publish(struct paho_client *, struct paho_event *);
-void client_subscribe(struct paho_client *, struct bytes filter, unsigned char qos,
+bool paho_client_greeted(const struct paho_client *);
+void paho_client_publish(struct paho_client *, struct paho_event *);
+void paho_client_subscribe(struct paho_client *, struct bytes filter, unsigned char qos,
 	bool no_retained, uint32_t id, void *about);
-void client_unsubscribe(struct paho_client *, struct bytes filter);
+void paho_client_unsubscribe(struct paho_client *, struct bytes filter);
 /* A question whose answer (NOTE_BARRIER) proves that the server has read all before. */
-void client_barrier(struct paho_client *);
+void paho_client_barrier(struct paho_client *);
 /* The helper's. */
-void client_run(const struct paho_command *);
+void paho_client_run(const struct paho_command *);
 
 /* ---- the broker ---- */
 
@@ -198,7 +198,6 @@ struct paho_pub {
 	size_t zeros;			/* of QoS 0, handed, and no barrier behind them yet */
 	uint64_t barrier;		/* those before this sequence number have one ... */
 	bool asked;			/* ... which is not answered */
-	uint64_t nobody;		/* confirmed, but nobody subscribes */
 	struct buf payload;
 };
 
@@ -255,40 +254,40 @@ struct paho_broker {
 
 /* ---- paho_session.c ---- */
 
-int session_init(struct paho_broker *, struct error *);
+int paho_session_init(struct paho_broker *, struct error *);
 /* Nothing comes from the loop any more. */
-void session_forget(struct paho_broker *);
-void session_release(struct paho_broker *);
-void session_start(struct paho_broker *);
-void session_close(struct paho_broker *);
+void paho_session_forget(struct paho_broker *);
+void paho_session_release(struct paho_broker *);
+void paho_session_start(struct paho_broker *);
+void paho_session_close(struct paho_broker *);
 /* This connection is no good. */
-void session_fail(struct paho_broker *, const struct error *);
-void session_pause(struct paho_broker *, bool);
-void session_drain(struct paho_broker *);
+void paho_session_fail(struct paho_broker *, const struct error *);
+void paho_session_pause(struct paho_broker *, bool);
+void paho_session_drain(struct paho_broker *);
 /* For the messages that may no longer be answered. */
-void session_drained(struct paho_broker *);
+void paho_session_drained(struct paho_broker *);
 
 /* ---- paho_pub.c ---- */
 
-void pub_init(struct paho_broker *);
-void pub_release(struct paho_broker *);
-int pub_publish(struct paho_broker *, const struct publication *, struct error *);
-void pub_ready(struct paho_broker *);
+void paho_pub_init(struct paho_broker *);
+void paho_pub_release(struct paho_broker *);
+int paho_pub_publish(struct paho_broker *, const struct publication *, struct error *);
+void paho_pub_ready(struct paho_broker *);
 /* The client has gone; again: there may be another. */
-void pub_lost(struct paho_broker *, bool again);
-void pub_note(struct paho_broker *, const struct paho_note *);
-void pub_close(struct paho_broker *);
+void paho_pub_lost(struct paho_broker *, bool again);
+void paho_pub_note(struct paho_broker *, const struct paho_note *);
+void paho_pub_close(struct paho_broker *);
 
 /* ---- paho_sub.c ---- */
 
-void sub_init(struct paho_broker *);
-void sub_release(struct paho_broker *);
-int sub_subscribe(struct paho_broker *, struct subscription *, struct error *);
-void sub_unsubscribe(struct paho_broker *, struct subscription *);
-void sub_ready(struct paho_broker *);
-void sub_lost(struct paho_broker *);
-void sub_note(struct paho_broker *, const struct paho_note *);
-void sub_message(struct paho_broker *, struct paho_message *, int64_t now_us);
-void sub_ack(struct paho_broker *, uint64_t first, uint64_t last, bool ok);
+void paho_sub_init(struct paho_broker *);
+void paho_sub_release(struct paho_broker *);
+int paho_sub_subscribe(struct paho_broker *, struct subscription *, struct error *);
+void paho_sub_unsubscribe(struct paho_broker *, struct subscription *);
+void paho_sub_ready(struct paho_broker *);
+void paho_sub_lost(struct paho_broker *);
+void paho_sub_note(struct paho_broker *, const struct paho_note *);
+void paho_sub_message(struct paho_broker *, struct paho_message *, int64_t now_us);
+void paho_sub_ack(struct paho_broker *, uint64_t first, uint64_t last, bool ok);
 
 #endif

@@ -16,7 +16,7 @@ enum {
 /* ---- queues ---- */
 
 void *
-queue_at(const struct paho_queue *q, size_t i)
+paho_queue_at(const struct paho_queue *q, size_t i)
 {
 	return q->p + i * q->size;
 }
@@ -28,11 +28,11 @@ queue_add(struct paho_queue *q, const void *thing)
 		q->cap = q->cap ? q->cap * 2 : 64;
 		q->p = xrealloc(q->p, q->cap * q->size);
 	}
-	memcpy(queue_at(q, q->n++), thing, q->size);
+	memcpy(paho_queue_at(q, q->n++), thing, q->size);
 }
 
 void
-queue_swap(struct paho_queue *a, struct paho_queue *b)
+paho_queue_swap(struct paho_queue *a, struct paho_queue *b)
 {
 	struct paho_queue t = *a;
 
@@ -41,7 +41,7 @@ queue_swap(struct paho_queue *a, struct paho_queue *b)
 }
 
 void
-queue_release(struct paho_queue *q)
+paho_queue_release(struct paho_queue *q)
 {
 	free(q->p);
 	q->p = NULL;
@@ -59,7 +59,7 @@ paho_message_free(struct paho_message *m)
 
 /* Nobody waits for it any more, and what commands point to may be gone. */
 bool
-box_is_over(struct paho_box *box)
+paho_box_is_over(struct paho_box *box)
 {
 	bool over;
 
@@ -80,19 +80,19 @@ helper_main(void *arg)
 		pthread_mutex_lock(&box->lock);
 		while (!box->commands.n)
 			pthread_cond_wait(&box->todo, &box->lock);
-		queue_swap(&box->commands, &work);
+		paho_queue_swap(&box->commands, &work);
 		pthread_mutex_unlock(&box->lock);
 		for (size_t i = 0; i < work.n && !quit; i++) {
-			const struct paho_command *c = queue_at(&work, i);
+			const struct paho_command *c = paho_queue_at(&work, i);
 
-			if (c->kind == COMMAND_QUIT || box_is_over(box))
+			if (c->kind == COMMAND_QUIT || paho_box_is_over(box))
 				quit = true;
 			else
-				client_run(c);
+				paho_client_run(c);
 		}
 		work.n = 0;
 	}
-	queue_release(&work);
+	paho_queue_release(&work);
 	return NULL;
 }
 
@@ -118,7 +118,7 @@ helper_start(struct paho_box *box, struct error *err)
 /* ---- handing over ---- */
 
 int
-box_command(struct paho_box *box, const struct paho_command *c, struct error *err)
+paho_box_command(struct paho_box *box, const struct paho_command *c, struct error *err)
 {
 	if (!box->helped && helper_start(box, err) < 0)
 		return -1;
@@ -142,7 +142,7 @@ box_wake(struct paho_box *box)
 }
 
 void
-box_note(struct paho_box *box, const struct paho_note *n)
+paho_box_note(struct paho_box *box, const struct paho_note *n)
 {
 	pthread_mutex_lock(&box->lock);
 	queue_add(&box->notes, n);
@@ -151,23 +151,23 @@ box_note(struct paho_box *box, const struct paho_note *n)
 }
 
 void
-box_message(struct paho_box *box, const struct paho_message *m)
+paho_box_message(struct paho_box *box, const struct paho_message *m)
 {
 	queue_add(&box->messages, m);
 	box_wake(box);
 }
 
 void
-box_take(struct paho_box *box, struct paho_queue *notes, struct paho_queue *messages)
+paho_box_take(struct paho_box *box, struct paho_queue *notes, struct paho_queue *messages)
 {
 	uint64_t count;
 
 	pthread_mutex_lock(&box->lock);
 	if (box->woken && read(box->wake, &count, sizeof count) == sizeof count)
 		box->woken = false;
-	queue_swap(&box->notes, notes);
+	paho_queue_swap(&box->notes, notes);
 	if (messages) {
-		queue_swap(&box->messages, messages);
+		paho_queue_swap(&box->messages, messages);
 		if (box->message_bytes)
 			pthread_cond_broadcast(&box->room);
 		box->message_bytes = 0;
@@ -178,7 +178,7 @@ box_take(struct paho_box *box, struct paho_queue *notes, struct paho_queue *mess
 /* ---- life ---- */
 
 int
-box_init(struct paho_box *box, struct error *err)
+paho_box_init(struct paho_box *box, struct error *err)
 {
 	pthread_mutex_init(&box->lock, NULL);
 	pthread_cond_init(&box->todo, NULL);
@@ -197,7 +197,7 @@ helper_end(struct paho_box *box)
 	struct timespec until;
 	struct error err;
 
-	box_command(box, &quit, &err);
+	paho_box_command(box, &quit, &err);
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += END_WAIT_S;
 	if (pthread_timedjoin_np(box->helper, NULL, &until) == 0)
@@ -210,17 +210,17 @@ helper_end(struct paho_box *box)
 }
 
 bool
-box_release(struct paho_box *box)
+paho_box_release(struct paho_box *box)
 {
 	if (box->helped && !helper_end(box))
 		return false;
 	for (size_t i = 0; i < box->notes.n; i++)
-		free(((struct paho_note *)queue_at(&box->notes, i))->text);
+		free(((struct paho_note *)paho_queue_at(&box->notes, i))->text);
 	for (size_t i = 0; i < box->messages.n; i++)
-		paho_message_free(queue_at(&box->messages, i));
-	queue_release(&box->commands);
-	queue_release(&box->notes);
-	queue_release(&box->messages);
+		paho_message_free(paho_queue_at(&box->messages, i));
+	paho_queue_release(&box->commands);
+	paho_queue_release(&box->notes);
+	paho_queue_release(&box->messages);
 	if (box->wake >= 0)
 		close(box->wake);
 	pthread_mutex_destroy(&box->lock);

@@ -15,27 +15,27 @@ enum {
 /* ---- callbacks of the connection ---- */
 
 void
-client_note(struct paho_client *c, enum paho_note_kind kind, void *about, int code, unsigned reason,
-	char *text)
+paho_client_note(struct paho_client *c, enum paho_note_kind kind, void *about, int code,
+	unsigned reason, char *text)
 {
 	const struct paho_note n = { kind, c->generation, about, code, reason, text };
 
-	box_note(c->box, &n);
+	paho_box_note(c->box, &n);
 }
 
 static void
 note_greeting(struct paho_client *c)
 {
-	if (trace_greeted())
+	if (paho_trace_greeted())
 		__atomic_store_n(&c->greeted, true, __ATOMIC_RELAXED);
-	trace_for(c, false);
+	paho_trace_for(c, false);
 }
 
 static void
 connected(struct paho_client *c, bool session)
 {
 	const int on = 1;
-	int fd = trace_socket(c->id);
+	int fd = paho_trace_socket(c->id);
 
 	note_greeting(c);
 	c->server.session = session;
@@ -44,12 +44,12 @@ connected(struct paho_client *c, bool session)
 	pthread_mutex_lock(&c->box->lock);
 	c->fd = fd;
 	pthread_mutex_unlock(&c->box->lock);
-	trace_forget();
-	client_note(c, NOTE_CONNECTED, NULL, 0, 0, NULL);
+	paho_trace_forget();
+	paho_client_note(c, NOTE_CONNECTED, NULL, 0, 0, NULL);
 }
 
 void
-on_connected(void *arg, MQTTAsync_successData *data)
+paho_on_connected(void *arg, MQTTAsync_successData *data)
 {
 	connected(arg, data->alt.connect.sessionPresent);
 }
@@ -63,7 +63,7 @@ server_says(MQTTProperties *props, enum MQTTPropertyCodes id, unsigned otherwise
 }
 
 void
-on_connected5(void *arg, MQTTAsync_successData5 *data)
+paho_on_connected5(void *arg, MQTTAsync_successData5 *data)
 {
 	struct paho_client *c = arg;
 	struct paho_server *s = &c->server;
@@ -83,9 +83,9 @@ static void
 note_failure(struct paho_client *c, int code)
 {
 	bool tls;
-	char *why = trace_why(&tls);
+	char *why = paho_trace_why(&tls);
 
-	client_note(c, NOTE_LOST, NULL, code, tls, why);
+	paho_client_note(c, NOTE_LOST, NULL, code, tls, why);
 }
 
 static void
@@ -94,27 +94,27 @@ not_connected(struct paho_client *c, int code)
 	note_greeting(c);
 	/* A server of 3.1.1 answers a CONNECT of 5 as it knows it. */
 	if (code > 0 && code < 0x80)
-		client_note(c, NOTE_LOST, NULL, 0, mqtt_reason_of_connack((unsigned)code), NULL);
+		paho_client_note(c, NOTE_LOST, NULL, 0, mqtt_reason_of_connack((unsigned)code), NULL);
 	else if (code > 0)
-		client_note(c, NOTE_LOST, NULL, 0, (unsigned)code, NULL);
+		paho_client_note(c, NOTE_LOST, NULL, 0, (unsigned)code, NULL);
 	else
 		note_failure(c, code);
 }
 
 void
-on_not_connected(void *arg, MQTTAsync_failureData *data)
+paho_on_not_connected(void *arg, MQTTAsync_failureData *data)
 {
 	not_connected(arg, data->code);
 }
 
 void
-on_not_connected5(void *arg, MQTTAsync_failureData5 *data)
+paho_on_not_connected5(void *arg, MQTTAsync_failureData5 *data)
 {
 	not_connected(arg, data->code);
 }
 
 void
-on_lost(void *arg, char *cause)
+paho_on_lost(void *arg, char *cause)
 {
 	(void)cause;		/* paho gives none */
 	note_failure(arg, MQTTASYNC_DISCONNECTED);
@@ -122,40 +122,40 @@ on_lost(void *arg, char *cause)
 
 /* DISCONNECT, version 5. */
 void
-on_goodbye(void *arg, MQTTProperties *props, enum MQTTReasonCodes reason)
+paho_on_goodbye(void *arg, MQTTProperties *props, enum MQTTReasonCodes reason)
 {
 	MQTTProperty *said = MQTTProperties_getProperty(props, MQTTPROPERTY_CODE_REASON_STRING);
 
-	client_note(arg, NOTE_LOST, NULL, 0, (unsigned)reason, said ?
+	paho_client_note(arg, NOTE_LOST, NULL, 0, (unsigned)reason, said ?
 		xmemdup0(said->value.data.data, (size_t)said->value.data.len) : NULL);
 }
 
 /* ---- callbacks of commands ---- */
 
 void
-on_sent(void *arg, MQTTAsync_successData *data)
+paho_on_sent(void *arg, MQTTAsync_successData *data)
 {
 	struct paho_event *e = arg;
 
 	(void)data;
-	client_note(e->client, NOTE_SENT, e, 0, 0, NULL);
+	paho_client_note(e->client, NOTE_SENT, e, 0, 0, NULL);
 }
 
 void
-on_sent5(void *arg, MQTTAsync_successData5 *data)
+paho_on_sent5(void *arg, MQTTAsync_successData5 *data)
 {
 	struct paho_event *e = arg;
 
-	/* Of QoS 0 nothing was answered. */
-	client_note(e->client, NOTE_SENT, e, 0, e->qos ? (unsigned)data->reasonCode : 0, NULL);
+	(void)data;		/* paho leaves out the reason of a success */
+	paho_client_note(e->client, NOTE_SENT, e, 0, 0, NULL);
 }
 
 void
-on_not_sent(void *arg, MQTTAsync_failureData *data)
+paho_on_not_sent(void *arg, MQTTAsync_failureData *data)
 {
 	struct paho_event *e = arg;
 
-	client_note(e->client, NOTE_NOT_SENT, e, data->code < 0 ? data->code : -1, 0, NULL);
+	paho_client_note(e->client, NOTE_NOT_SENT, e, data->code < 0 ? data->code : -1, 0, NULL);
 }
 
 static char *
@@ -167,67 +167,67 @@ reason_string(MQTTProperties *props)
 }
 
 void
-on_not_sent5(void *arg, MQTTAsync_failureData5 *data)
+paho_on_not_sent5(void *arg, MQTTAsync_failureData5 *data)
 {
 	struct paho_event *e = arg;
 
 	/* Where the code is below 0, paho leaves the rest as it is. */
 	if (data->code < 0)
-		client_note(e->client, NOTE_NOT_SENT, e, data->code, 0, NULL);
+		paho_client_note(e->client, NOTE_NOT_SENT, e, data->code, 0, NULL);
 	else
-		client_note(e->client, NOTE_NOT_SENT, e, 0, (unsigned)data->reasonCode,
+		paho_client_note(e->client, NOTE_NOT_SENT, e, 0, (unsigned)data->reasonCode,
 			reason_string(&data->properties));
 }
 
 void
-on_subscribed(void *arg, MQTTAsync_successData *data)
+paho_on_subscribed(void *arg, MQTTAsync_successData *data)
 {
 	struct client_ask *ask = arg;
 
-	client_note(ask->client, NOTE_SUBSCRIBED, ask->about, 0, (unsigned)data->alt.qos, NULL);
+	paho_client_note(ask->client, NOTE_SUBSCRIBED, ask->about, 0, (unsigned)data->alt.qos, NULL);
 }
 
 void
-on_subscribed5(void *arg, MQTTAsync_successData5 *data)
+paho_on_subscribed5(void *arg, MQTTAsync_successData5 *data)
 {
 	struct client_ask *ask = arg;
 
-	client_note(ask->client, NOTE_SUBSCRIBED, ask->about, 0, (unsigned)data->reasonCode, NULL);
+	paho_client_note(ask->client, NOTE_SUBSCRIBED, ask->about, 0, (unsigned)data->reasonCode, NULL);
 }
 
 void
-on_not_subscribed(void *arg, MQTTAsync_failureData *data)
+paho_on_not_subscribed(void *arg, MQTTAsync_failureData *data)
 {
 	struct client_ask *ask = arg;
 
-	client_note(ask->client, NOTE_NOT_SUBSCRIBED, ask->about, data->code < 0 ? data->code : 0, 0x80,
-		NULL);
+	paho_client_note(ask->client, NOTE_NOT_SUBSCRIBED, ask->about,
+		data->code < 0 ? data->code : 0, 0x80, NULL);
 }
 
 void
-on_not_subscribed5(void *arg, MQTTAsync_failureData5 *data)
+paho_on_not_subscribed5(void *arg, MQTTAsync_failureData5 *data)
 {
 	struct client_ask *ask = arg;
 
 	if (data->code < 0)
-		client_note(ask->client, NOTE_NOT_SUBSCRIBED, ask->about, data->code, 0, NULL);
+		paho_client_note(ask->client, NOTE_NOT_SUBSCRIBED, ask->about, data->code, 0, NULL);
 	else
-		client_note(ask->client, NOTE_NOT_SUBSCRIBED, ask->about, 0, (unsigned)data->reasonCode,
+		paho_client_note(ask->client, NOTE_NOT_SUBSCRIBED, ask->about, 0, (unsigned)data->reasonCode,
 			reason_string(&data->properties));
 }
 
 void
-on_barrier(void *arg, MQTTAsync_successData *data)
+paho_on_barrier(void *arg, MQTTAsync_successData *data)
 {
 	(void)data;
-	client_note(arg, NOTE_BARRIER, NULL, 0, 0, NULL);
+	paho_client_note(arg, NOTE_BARRIER, NULL, 0, 0, NULL);
 }
 
 void
-on_barrier5(void *arg, MQTTAsync_successData5 *data)
+paho_on_barrier5(void *arg, MQTTAsync_successData5 *data)
 {
 	(void)data;
-	client_note(arg, NOTE_BARRIER, NULL, 0, 0, NULL);
+	paho_client_note(arg, NOTE_BARRIER, NULL, 0, 0, NULL);
 }
 
 /* ---- an event that has come ---- */
@@ -247,7 +247,7 @@ hold(struct paho_client *c)
 }
 
 int
-on_message(void *arg, char *topic, int topic_size, MQTTAsync_message *m)
+paho_on_message(void *arg, char *topic, int topic_size, MQTTAsync_message *m)
 {
 	struct paho_client *c = arg;
 	struct paho_box *box = c->box;
@@ -264,7 +264,7 @@ on_message(void *arg, char *topic, int topic_size, MQTTAsync_message *m)
 	    box->message_bytes >= MESSAGE_BYTES_MAX))
 		pthread_cond_wait(&box->room, &box->lock);
 	box->message_bytes += in.topic_size + (size_t)m->payloadlen;
-	box_message(box, &in);
+	paho_box_message(box, &in);
 	if (in.waits)
 		hold(c);
 	pthread_mutex_unlock(&box->lock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One connection as paho has it. What the loop calls here only adds a command, which
- * runs in the helper thread (client_run).
+ * runs in the helper thread (paho_client_run).
  */
 #include <stdlib.h>
 
@@ -19,7 +19,7 @@ paho_begin(void)
 {
 	static MQTTAsync never;
 
-	trace_begin();
+	paho_trace_begin();
 	MQTTAsync_create(&never, "tcp://127.0.0.1:1", "mbus", MQTTCLIENT_PERSISTENCE_NONE, NULL);
 }
 
@@ -69,8 +69,8 @@ client_dial(struct paho_client *c)
 	o.context = c;
 	if (v5) {
 		o.cleanstart = !opt->session;
-		o.onSuccess5 = on_connected5;
-		o.onFailure5 = on_not_connected5;
+		o.onSuccess5 = paho_on_connected5;
+		o.onFailure5 = paho_on_not_connected5;
 		if (opt->session)
 			add_number(&props, MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL, opt->session);
 		MQTTProperty max = { .identifier = MQTTPROPERTY_CODE_RECEIVE_MAXIMUM };
@@ -80,8 +80,8 @@ client_dial(struct paho_client *c)
 		o.connectProperties = &props;
 	} else {
 		o.cleansession = !opt->session;
-		o.onSuccess = on_connected;
-		o.onFailure = on_not_connected;
+		o.onSuccess = paho_on_connected;
+		o.onFailure = paho_on_not_connected;
 	}
 	if (c->to.will.p) {
 		will.topicName = opt->will_topic;
@@ -125,18 +125,18 @@ run_connect(struct paho_client *c)
 	pthread_once(&once, paho_begin);
 	o.MQTTVersion = c->to.version == MQTT_V5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
 	o.maxBufferedMessages = MQTT_BODY_MAX;
-	trace_for(c, true);
+	paho_trace_for(c, true);
 	r = MQTTAsync_createWithOptions(&c->handle, c->to.uri, c->id,
 		MQTTCLIENT_PERSISTENCE_NONE, NULL, &o);
-	if (box_is_over(c->box))
+	if (paho_box_is_over(c->box))
 		return;
 	if (r == MQTTASYNC_SUCCESS) {
-		MQTTAsync_setCallbacks(c->handle, c, on_lost, on_message, NULL);
-		MQTTAsync_setDisconnected(c->handle, c, on_goodbye);
+		MQTTAsync_setCallbacks(c->handle, c, paho_on_lost, paho_on_message, NULL);
+		MQTTAsync_setDisconnected(c->handle, c, paho_on_goodbye);
 		r = client_dial(c);
 	}
 	if (r != MQTTASYNC_SUCCESS)
-		client_note(c, NOTE_LOST, NULL, r, 0, code_text(r));
+		paho_client_note(c, NOTE_LOST, NULL, r, 0, code_text(r));
 }
 
 /* In a session that was kept, the server may still hold some of the packet ids of QoS 2
@@ -151,7 +151,7 @@ skip_ids(struct paho_client *c)
 	if (c->to.version == MQTT_V5)
 		wrong.struct_version = 0;
 	else
-		wrong.onSuccess5 = on_barrier5;
+		wrong.onSuccess5 = paho_on_barrier5;
 	while (n--)
 		MQTTAsync_unsubscribe(c->handle, "mbus", &wrong);
 }
@@ -167,16 +167,16 @@ run_publish(struct paho_client *c, struct paho_event *e)
 	c->skipped = true;
 	o.context = e;
 	if (c->to.version == MQTT_V5) {
-		o.onSuccess5 = on_sent5;
-		o.onFailure5 = on_not_sent5;
+		o.onSuccess5 = paho_on_sent5;
+		o.onFailure5 = paho_on_not_sent5;
 		o.properties = e->props;
 	} else {
-		o.onSuccess = on_sent;
-		o.onFailure = on_not_sent;
+		o.onSuccess = paho_on_sent;
+		o.onFailure = paho_on_not_sent;
 	}
 	r = MQTTAsync_send(c->handle, e->topic, (int)e->size, e->payload, e->qos, e->retain, &o);
 	if (r != MQTTASYNC_SUCCESS)
-		client_note(c, NOTE_NOT_SENT, e, r, 0, code_text(r));
+		paho_client_note(c, NOTE_NOT_SENT, e, r, 0, code_text(r));
 }
 
 static void
@@ -190,19 +190,19 @@ run_subscribe(struct paho_client *c, const struct paho_command *k)
 	c->asks = ask;
 	o.context = ask;
 	if (c->to.version == MQTT_V5) {
-		o.onSuccess5 = on_subscribed5;
-		o.onFailure5 = on_not_subscribed5;
+		o.onSuccess5 = paho_on_subscribed5;
+		o.onFailure5 = paho_on_not_subscribed5;
 		if (k->no_retained)
 			o.subscribeOptions.retainHandling = 2;
 		if (k->id)
 			add_number(&o.properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, k->id);
 	} else {
-		o.onSuccess = on_subscribed;
-		o.onFailure = on_not_subscribed;
+		o.onSuccess = paho_on_subscribed;
+		o.onFailure = paho_on_not_subscribed;
 	}
 	r = MQTTAsync_subscribe(c->handle, k->filter, k->qos, &o);
 	if (r != MQTTASYNC_SUCCESS)
-		client_note(c, NOTE_NOT_SUBSCRIBED, k->about, r, 0, code_text(r));
+		paho_client_note(c, NOTE_NOT_SUBSCRIBED, k->about, r, 0, code_text(r));
 	MQTTProperties_free(&o.properties);
 }
 
@@ -215,9 +215,9 @@ run_unsubscribe(struct paho_client *c, const char *filter, bool barrier)
 	if (barrier) {
 		o.context = c;
 		if (c->to.version == MQTT_V5)
-			o.onSuccess5 = on_barrier5;
+			o.onSuccess5 = paho_on_barrier5;
 		else
-			o.onSuccess = on_barrier;
+			o.onSuccess = paho_on_barrier;
 	}
 	MQTTAsync_unsubscribe(c->handle, filter, &o);
 }
@@ -229,8 +229,8 @@ run_destroy(struct paho_client *c)
 
 	if (c->handle)
 		MQTTAsync_destroy(&c->handle);
-	trace_for(c, false);
-	client_note(c, NOTE_GONE, NULL, 0, 0, NULL);
+	paho_trace_for(c, false);
+	paho_client_note(c, NOTE_GONE, NULL, 0, 0, NULL);
 	for (struct client_ask *ask = c->asks; ask; ask = next) {
 		next = ask->next;
 		free(ask);
@@ -240,7 +240,7 @@ run_destroy(struct paho_client *c)
 }
 
 void
-client_run(const struct paho_command *k)
+paho_client_run(const struct paho_command *k)
 {
 	switch (k->kind) {
 	case COMMAND_CONNECT: run_connect(k->client); break;
@@ -261,11 +261,11 @@ command(struct paho_client *c, const struct paho_command *k)
 {
 	struct error err;
 
-	box_command(c->box, k, &err);	/* the helper runs: it cannot fail */
+	paho_box_command(c->box, k, &err);	/* the helper runs: it cannot fail */
 }
 
 struct paho_client *
-client_new(struct paho_box *box, const struct paho_connect *to, uint32_t generation,
+paho_client_new(struct paho_box *box, const struct paho_connect *to, uint32_t generation,
 	struct error *err)
 {
 	struct paho_client *c = xcalloc(1, sizeof *c);
@@ -278,7 +278,7 @@ client_new(struct paho_box *box, const struct paho_connect *to, uint32_t generat
 	c->fd = -1;
 	c->server = (struct paho_server){ .max_packet = MQTT_BODY_MAX, .receive_maximum = UINT16_MAX,
 		.max_qos = 2, .retain = true, .wildcard = true, .shared = true };
-	if (box_command(box, &k, err) == 0)
+	if (paho_box_command(box, &k, err) == 0)
 		return c;
 	free(c->id);
 	free(c);
@@ -286,7 +286,7 @@ client_new(struct paho_box *box, const struct paho_connect *to, uint32_t generat
 }
 
 void
-client_close(struct paho_client *c)
+paho_client_close(struct paho_client *c)
 {
 	pthread_mutex_lock(&c->box->lock);
 	c->closing = true;
@@ -296,13 +296,13 @@ client_close(struct paho_client *c)
 }
 
 void
-client_no_acks(struct paho_client *c)
+paho_client_no_acks(struct paho_client *c)
 {
 	__atomic_store_n(&c->ack_none, true, __ATOMIC_RELAXED);
 }
 
 void
-client_settle(struct paho_client *c)
+paho_client_settle(struct paho_client *c)
 {
 	pthread_mutex_lock(&c->box->lock);
 	c->settled = true;
@@ -311,27 +311,27 @@ client_settle(struct paho_client *c)
 }
 
 const struct paho_server *
-client_server(const struct paho_client *c)
+paho_client_server(const struct paho_client *c)
 {
 	return &c->server;
 }
 
 bool
-client_greeted(const struct paho_client *c)
+paho_client_greeted(const struct paho_client *c)
 {
 	return __atomic_load_n(&c->greeted, __ATOMIC_RELAXED);
 }
 
 void
-client_publish(struct paho_client *c, struct paho_event *e)
+paho_client_publish(struct paho_client *c, struct paho_event *e)
 {
 	e->client = c;
 	command(c, &(struct paho_command){ .kind = COMMAND_PUBLISH, .client = c, .about = e });
 }
 
 void
-client_subscribe(struct paho_client *c, struct bytes filter, unsigned char qos, bool no_retained,
-	uint32_t id, void *about)
+paho_client_subscribe(struct paho_client *c, struct bytes filter, unsigned char qos,
+	bool no_retained, uint32_t id, void *about)
 {
 	command(c, &(struct paho_command){ .kind = COMMAND_SUBSCRIBE, .client = c, .about = about,
 		.filter = xmemdup0(filter.p, filter.n), .qos = qos, .no_retained = no_retained,
@@ -339,14 +339,14 @@ client_subscribe(struct paho_client *c, struct bytes filter, unsigned char qos, 
 }
 
 void
-client_unsubscribe(struct paho_client *c, struct bytes filter)
+paho_client_unsubscribe(struct paho_client *c, struct bytes filter)
 {
 	command(c, &(struct paho_command){ .kind = COMMAND_UNSUBSCRIBE, .client = c,
 		.filter = xmemdup0(filter.p, filter.n) });
 }
 
 void
-client_barrier(struct paho_client *c)
+paho_client_barrier(struct paho_client *c)
 {
 	command(c, &(struct paho_command){ .kind = COMMAND_BARRIER, .client = c });
 }

@@ -30,39 +30,39 @@ struct client_ask {
 
 /* ---- paho_callback.c ---- */
 
-void client_note(struct paho_client *, enum paho_note_kind, void *about, int code, unsigned reason,
-	char *text);
+void paho_client_note(struct paho_client *, enum paho_note_kind, void *about, int code,
+	unsigned reason, char *text);
 /* MQTTAsync's callbacks, and whose they are: of the connection a client, of an event it,
  * of a subscription a client_ask, of a barrier a client. Those of version 5 end in 5. */
-void on_connected(void *, MQTTAsync_successData *);
-void on_connected5(void *, MQTTAsync_successData5 *);
-void on_not_connected(void *, MQTTAsync_failureData *);
-void on_not_connected5(void *, MQTTAsync_failureData5 *);
-void on_lost(void *, char *cause);
-void on_goodbye(void *, MQTTProperties *, enum MQTTReasonCodes);
-void on_sent(void *, MQTTAsync_successData *);
-void on_sent5(void *, MQTTAsync_successData5 *);
-void on_not_sent(void *, MQTTAsync_failureData *);
-void on_not_sent5(void *, MQTTAsync_failureData5 *);
-void on_subscribed(void *, MQTTAsync_successData *);
-void on_subscribed5(void *, MQTTAsync_successData5 *);
-void on_not_subscribed(void *, MQTTAsync_failureData *);
-void on_not_subscribed5(void *, MQTTAsync_failureData5 *);
-void on_barrier(void *, MQTTAsync_successData *);
-void on_barrier5(void *, MQTTAsync_successData5 *);
-int on_message(void *, char *topic, int topic_size, MQTTAsync_message *);
+void paho_on_connected(void *, MQTTAsync_successData *);
+void paho_on_connected5(void *, MQTTAsync_successData5 *);
+void paho_on_not_connected(void *, MQTTAsync_failureData *);
+void paho_on_not_connected5(void *, MQTTAsync_failureData5 *);
+void paho_on_lost(void *, char *cause);
+void paho_on_goodbye(void *, MQTTProperties *, enum MQTTReasonCodes);
+void paho_on_sent(void *, MQTTAsync_successData *);
+void paho_on_sent5(void *, MQTTAsync_successData5 *);
+void paho_on_not_sent(void *, MQTTAsync_failureData *);
+void paho_on_not_sent5(void *, MQTTAsync_failureData5 *);
+void paho_on_subscribed(void *, MQTTAsync_successData *);
+void paho_on_subscribed5(void *, MQTTAsync_successData5 *);
+void paho_on_not_subscribed(void *, MQTTAsync_failureData *);
+void paho_on_not_subscribed5(void *, MQTTAsync_failureData5 *);
+void paho_on_barrier(void *, MQTTAsync_successData *);
+void paho_on_barrier5(void *, MQTTAsync_successData5 *);
+int paho_on_message(void *, char *topic, int topic_size, MQTTAsync_message *);
 
 /* ---- paho_trace.c ---- */
 
-void trace_begin(void);
+void paho_trace_begin(void);
 /* It costs too much to be on all the time. */
-void trace_for(struct paho_client *, bool on);
+void paho_trace_for(struct paho_client *, bool on);
 /* In a callback of the connection, of this thread's last lines: the socket of the
  * CONNACK for that client id, or -1; whether a CONNECT was sent (asked once); why it
  * failed (NULL: not known; the caller frees it), and whether that was TLS's fault. */
-int trace_socket(const char *id);
-bool trace_greeted(void);
-char *trace_why(bool *tls);
-void trace_forget(void);
+int paho_trace_socket(const char *id);
+bool paho_trace_greeted(void);
+char *paho_trace_why(bool *tls);
+void paho_trace_forget(void);
 
 #endif

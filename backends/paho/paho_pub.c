@@ -6,7 +6,7 @@
  * looks at once a second.
  *
  * QoS 1 and 2 are confirmed by paho's word that the answer has come. QoS 0 is
- * confirmed by the answer to a question asked behind it (client_barrier).
+ * confirmed by the answer to a question asked behind it (paho_client_barrier).
  *
  * paho does not say whether an event that got no answer was written. So what it was
  * handed may have arrived (unknown), and what it was not handed has not.
@@ -14,7 +14,6 @@
 #include <stdlib.h>
 
 #include "backends/paho/paho.h"
-#include "core/log.h"
 
 enum {					/* flight_entry.state */
 	QOS_MASK = 3,
@@ -83,8 +82,8 @@ has_room(const struct paho_broker *pb, const struct flight_entry *e)
 
 	if (qos == 2 && pb->version == MQTT_V311)
 		most = HANDED_QOS2_311;
-	if (qos && client_server(pb->client)->receive_maximum < most)
-		most = client_server(pb->client)->receive_maximum;
+	if (qos && paho_client_server(pb->client)->receive_maximum < most)
+		most = paho_client_server(pb->client)->receive_maximum;
 	return pb->pub.handed < most;
 }
 
@@ -102,7 +101,7 @@ hand_over(struct paho_broker *pb)
 			e->state |= HANDED;
 			pub->handed++;
 			pub->zeros += !(e->state & QOS_MASK);
-			client_publish(pb->client, event_of(e));
+			paho_client_publish(pb->client, event_of(e));
 		}
 		pub->next_send++;
 	}
@@ -121,7 +120,7 @@ settle(struct paho_broker *pb)
 	pub->zeros = 0;
 	pub->barrier = pub->next_send;
 	pub->asked = true;
-	client_barrier(pb->client);
+	paho_client_barrier(pb->client);
 }
 
 static void
@@ -215,7 +214,7 @@ props_size(const MQTTProperties *props)
 static int
 check_server(const struct paho_broker *pb, const struct paho_event *ev, struct error *err)
 {
-	const struct paho_server *s = client_server(pb->client);
+	const struct paho_server *s = paho_client_server(pb->client);
 	size_t size = 2 + strlen(ev->topic) + (ev->qos ? 2 : 0) + ev->size;
 
 	if (pb->version == MQTT_V5)
@@ -233,7 +232,7 @@ check_server(const struct paho_broker *pb, const struct paho_event *ev, struct e
 }
 
 int
-pub_publish(struct paho_broker *pb, const struct publication *p, struct error *err)
+paho_pub_publish(struct paho_broker *pb, const struct publication *p, struct error *err)
 {
 	struct paho_pub *pub = &pb->pub;
 	struct paho_event *ev;
@@ -279,7 +278,6 @@ answered(struct paho_broker *pb, const struct paho_note *n)
 
 	if (n->kind == NOTE_SENT) {
 		pub->handed--;
-		pub->nobody += n->reason == 0x10;
 		if (!ev->qos && pb->b.opts.ack != PUBLISH_ACK_NONE)
 			return;		/* the barrier confirms it */
 		end(pb, ev->seq, FATE_CONFIRMED, NULL);
@@ -314,7 +312,7 @@ passed(struct paho_broker *pb)
 }
 
 void
-pub_note(struct paho_broker *pb, const struct paho_note *n)
+paho_pub_note(struct paho_broker *pb, const struct paho_note *n)
 {
 	if (n->kind == NOTE_BARRIER)
 		passed(pb);
@@ -359,14 +357,14 @@ pub_overdue(struct loop_timer *t)
 /* ---- connections ---- */
 
 void
-pub_ready(struct paho_broker *pb)
+paho_pub_ready(struct paho_broker *pb)
 {
 	if (flight_count(&pb->pub.flight))
 		loop_defer(pb->b.loop, &pb->pub.settle);
 }
 
 void
-pub_lost(struct paho_broker *pb, bool again)
+paho_pub_lost(struct paho_broker *pb, bool again)
 {
 	struct paho_pub *pub = &pb->pub;
 	struct error unknown, refused;
@@ -396,20 +394,16 @@ pub_lost(struct paho_broker *pb, bool again)
 }
 
 void
-pub_close(struct paho_broker *pb)
+paho_pub_close(struct paho_broker *pb)
 {
 	struct paho_pub *pub = &pb->pub;
 
 	loop_timer_clear(pb->b.loop, &pub->timer);
 	loop_task_cancel(&pub->settle);
-	if (pub->nobody)
-		log_verbose("%llu confirmed events reached no subscriber",
-			(unsigned long long)pub->nobody);
-	pub->nobody = 0;
 }
 
 void
-pub_init(struct paho_broker *pb)
+paho_pub_init(struct paho_broker *pb)
 {
 	struct paho_pub *pub = &pb->pub;
 
@@ -420,7 +414,7 @@ pub_init(struct paho_broker *pb)
 }
 
 void
-pub_release(struct paho_broker *pb)
+paho_pub_release(struct paho_broker *pb)
 {
 	struct paho_pub *pub = &pb->pub;
 

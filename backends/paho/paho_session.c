@@ -108,7 +108,7 @@ static void
 drop_client(struct paho_broker *pb)
 {
 	if (pb->client)
-		client_close(pb->client);
+		paho_client_close(pb->client);
 	pb->client = NULL;
 	loop_timer_clear(pb->b.loop, &pb->timer);
 }
@@ -161,7 +161,7 @@ attempt_over(struct paho_broker *pb)
 	if (retry(pb, &err))
 		return;
 	if (pb->was_ready) {
-		pub_lost(pb, false);
+		paho_pub_lost(pb, false);
 		broker_failed(&pb->b, &err);
 	} else {
 		broker_connected(&pb->b, &err);
@@ -184,7 +184,7 @@ attempt_dial(struct paho_broker *pb)
 
 	spent = loop_clock_ns() - pb->dial_ns;
 	pb->state = PAHO_DIALING;
-	pb->client = client_new(pb->box, &to, ++pb->generation, &pb->why);
+	pb->client = paho_client_new(pb->box, &to, ++pb->generation, &pb->why);
 	if (!pb->client) {
 		attempt_over(pb);
 		return;
@@ -216,7 +216,7 @@ static bool
 seems_old(const struct paho_broker *pb, const struct paho_note *n)
 {
 	return pb->version == MQTT_V5 && (n->code == 0 ? n->reason == 0x84 :
-		client_greeted(pb->client) && !n->reason);
+		paho_client_greeted(pb->client) && !n->reason);
 }
 
 /* err: why this address has given no connection. */
@@ -290,9 +290,9 @@ is_connected(struct paho_broker *pb)
 	pb->b.caps = (pb->b.caps & ~(unsigned)(BROKER_HEADER | BROKER_REPEAT_HEADER |
 		BROKER_PROPS)) | mqtt_map_caps(pb->b.opts.wire, pb->version);
 	log_debug("%s: MQTT %s by paho%s", pb->target->uri, pb->version == MQTT_V5 ? "5" : "3.1.1",
-		client_server(pb->client)->session ? ", session kept" : "");
-	sub_ready(pb);
-	pub_ready(pb);
+		paho_client_server(pb->client)->session ? ", session kept" : "");
+	paho_sub_ready(pb);
+	paho_pub_ready(pb);
 	if (!pb->was_ready) {
 		pb->was_ready = true;
 		broker_connected(&pb->b, NULL);
@@ -319,15 +319,15 @@ connection_gone(struct paho_broker *pb)
 	struct error err = pb->why;
 	bool again;
 
-	sub_lost(pb);
+	paho_sub_lost(pb);
 	/* The run is over, and this was only to end it well. */
 	if (pb->draining) {
 		pb->state = PAHO_OFF;
-		session_drained(pb);
+		paho_session_drained(pb);
 		return;
 	}
 	again = retry(pb, &err);
-	pub_lost(pb, again);
+	paho_pub_lost(pb, again);
 	if (!again)
 		broker_failed(&pb->b, &err);
 }
@@ -373,18 +373,18 @@ session_note(struct paho_broker *pb, const struct paho_note *n)
 			connection_gone(pb);
 		break;
 	case NOTE_SENT: case NOTE_NOT_SENT:
-		pub_note(pb, n);
+		paho_pub_note(pb, n);
 		break;
 	case NOTE_SUBSCRIBED: case NOTE_NOT_SUBSCRIBED:
 		if (present && pb->state == PAHO_READY)
-			sub_note(pb, n);
+			paho_sub_note(pb, n);
 		break;
 	case NOTE_BARRIER:
 		if (!present || pb->state != PAHO_READY)
 			break;
-		pub_note(pb, n);
+		paho_pub_note(pb, n);
 		if (pb->draining)
-			session_drained(pb);
+			paho_session_drained(pb);
 		break;
 	}
 }
@@ -398,10 +398,10 @@ take_messages(struct paho_broker *pb)
 	clock_gettime(CLOCK_REALTIME, &now);
 	us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 	for (size_t i = 0; i < pb->messages.n; i++) {
-		struct paho_message *m = queue_at(&pb->messages, i);
+		struct paho_message *m = paho_queue_at(&pb->messages, i);
 
 		if (m->generation == pb->generation && pb->state == PAHO_READY)
-			sub_message(pb, m, us);
+			paho_sub_message(pb, m, us);
 		paho_message_free(m);
 	}
 	pb->messages.n = 0;
@@ -413,9 +413,9 @@ on_wake(struct loop_fd *fd, unsigned ready)
 	struct paho_broker *pb = fd->arg;
 
 	(void)ready;
-	box_take(pb->box, &pb->notes, pb->paused ? NULL : &pb->messages);
+	paho_box_take(pb->box, &pb->notes, pb->paused ? NULL : &pb->messages);
 	for (size_t i = 0; i < pb->notes.n; i++) {
-		struct paho_note *n = queue_at(&pb->notes, i);
+		struct paho_note *n = paho_queue_at(&pb->notes, i);
 
 		session_note(pb, n);
 		free(n->text);
@@ -428,51 +428,51 @@ on_wake(struct loop_fd *fd, unsigned ready)
 /* ---- for the rest of the driver ---- */
 
 void
-session_fail(struct paho_broker *pb, const struct error *err)
+paho_session_fail(struct paho_broker *pb, const struct error *err)
 {
 	if (pb->state == PAHO_READY)
 		end_connection(pb, err);
 }
 
 void
-session_pause(struct paho_broker *pb, bool on)
+paho_session_pause(struct paho_broker *pb, bool on)
 {
 	if (pb->paused == on)
 		return;
 	pb->paused = on;
 	/* What came meanwhile rings no more. */
 	if (!on)
-		box_note(pb->box, &(struct paho_note){ .kind = NOTE_GONE });
+		paho_box_note(pb->box, &(struct paho_note){ .kind = NOTE_GONE });
 }
 
 void
-session_drained(struct paho_broker *pb)
+paho_session_drained(struct paho_broker *pb)
 {
 	pb->draining = false;
 	broker_drained(&pb->b);
 }
 
 void
-session_drain(struct paho_broker *pb)
+paho_session_drain(struct paho_broker *pb)
 {
 	if (pb->state != PAHO_READY || !pb->subs.answered || pb->subs.held.on) {
 		broker_drained(&pb->b);
 		return;
 	}
 	pb->draining = true;
-	session_pause(pb, false);
-	client_barrier(pb->client);
+	paho_session_pause(pb, false);
+	paho_client_barrier(pb->client);
 }
 
 void
-session_start(struct paho_broker *pb)
+paho_session_start(struct paho_broker *pb)
 {
 	pb->version = pb->opt.version;
 	attempt_start(pb);
 }
 
 void
-session_close(struct paho_broker *pb)
+paho_session_close(struct paho_broker *pb)
 {
 	drop_client(pb);
 	pb->state = PAHO_OFF;
@@ -491,7 +491,7 @@ make_will(struct paho_broker *pb)
 }
 
 int
-session_init(struct paho_broker *pb, struct error *err)
+paho_session_init(struct paho_broker *pb, struct error *err)
 {
 	const struct tls_options *tls = pb->b.opts.tls;
 
@@ -511,7 +511,7 @@ session_init(struct paho_broker *pb, struct error *err)
 	if (pb->opt.will_topic)
 		make_will(pb);
 	pb->box = xcalloc(1, sizeof *pb->box);
-	if (box_init(pb->box, err) < 0)
+	if (paho_box_init(pb->box, err) < 0)
 		return -1;
 	return loop_fd_add(pb->b.loop, &pb->wake, pb->box->wake, LOOP_READ, err);
 }
@@ -524,19 +524,19 @@ target_release(struct paho_target *t)
 }
 
 void
-session_forget(struct paho_broker *pb)
+paho_session_forget(struct paho_broker *pb)
 {
 	loop_timer_clear(pb->b.loop, &pb->timer);
 	loop_fd_del(pb->b.loop, &pb->wake);
 }
 
 void
-session_release(struct paho_broker *pb)
+paho_session_release(struct paho_broker *pb)
 {
 	for (size_t i = 0; i < pb->notes.n; i++)
-		free(((struct paho_note *)queue_at(&pb->notes, i))->text);
-	queue_release(&pb->notes);
-	queue_release(&pb->messages);
+		free(((struct paho_note *)paho_queue_at(&pb->notes, i))->text);
+	paho_queue_release(&pb->notes);
+	paho_queue_release(&pb->messages);
 	for (size_t i = 0; i < pb->ntargets; i++)
 		target_release(&pb->targets[i]);
 	free(pb->targets);

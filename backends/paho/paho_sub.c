@@ -20,7 +20,7 @@ ask_task(struct loop_task *t)
 
 	if (pb->state != PAHO_READY)
 		return;
-	ids = client_server(pb->client)->subscription_id && pb->version == MQTT_V5;
+	ids = paho_client_server(pb->client)->subscription_id && pb->version == MQTT_V5;
 	for (struct paho_sub *ps = pb->subs.first; ps; ps = ps->next) {
 		const struct subscribe_options *o = &ps->sub->opts;
 
@@ -28,8 +28,8 @@ ask_task(struct loop_task *t)
 			continue;
 		ps->asked = true;
 		if (o->ack == SUBSCRIBE_ACK_NONE)
-			client_no_acks(pb->client);
-		client_subscribe(pb->client, ps->filter, (unsigned char)(o->qos >= 0 ? o->qos :
+			paho_client_no_acks(pb->client);
+		paho_client_subscribe(pb->client, ps->filter, (unsigned char)(o->qos >= 0 ? o->qos :
 			MQTT_QOS_DEFAULT), o->no_retained, ids ? ps->id : 0,
 			(void *)(uintptr_t)ps->id);
 	}
@@ -38,7 +38,7 @@ ask_task(struct loop_task *t)
 static int
 check_server(const struct paho_broker *pb, const struct subscription *s, struct error *err)
 {
-	const struct paho_server *server = client_server(pb->client);
+	const struct paho_server *server = paho_client_server(pb->client);
 	struct bytes f = s->topic;
 
 	if (s->opts.group && !server->shared)
@@ -50,7 +50,7 @@ check_server(const struct paho_broker *pb, const struct subscription *s, struct 
 }
 
 int
-sub_subscribe(struct paho_broker *pb, struct subscription *s, struct error *err)
+paho_sub_subscribe(struct paho_broker *pb, struct subscription *s, struct error *err)
 {
 	struct buf filter = BUF_INIT;
 	struct paho_sub *ps;
@@ -72,7 +72,7 @@ sub_subscribe(struct paho_broker *pb, struct subscription *s, struct error *err)
 }
 
 void
-sub_unsubscribe(struct paho_broker *pb, struct subscription *s)
+paho_sub_unsubscribe(struct paho_broker *pb, struct subscription *s)
 {
 	struct paho_sub *ps = s->priv, **p = &pb->subs.first;
 
@@ -80,7 +80,7 @@ sub_unsubscribe(struct paho_broker *pb, struct subscription *s)
 		return;
 	/* A session that is kept is kept for its subscriptions. */
 	if (ps->asked && pb->state == PAHO_READY && !pb->opt.session)
-		client_unsubscribe(pb->client, ps->filter);
+		paho_client_unsubscribe(pb->client, ps->filter);
 	while (*p != ps)
 		p = &(*p)->next;
 	*p = ps->next;
@@ -92,7 +92,7 @@ sub_unsubscribe(struct paho_broker *pb, struct subscription *s)
 }
 
 void
-sub_note(struct paho_broker *pb, const struct paho_note *n)
+paho_sub_note(struct paho_broker *pb, const struct paho_note *n)
 {
 	struct paho_sub *ps = pb->subs.first;
 	bool was_live;
@@ -132,22 +132,22 @@ sub_note(struct paho_broker *pb, const struct paho_note *n)
 /* ---- connections ---- */
 
 void
-sub_ready(struct paho_broker *pb)
+paho_sub_ready(struct paho_broker *pb)
 {
-	bool session = client_server(pb->client)->session;
+	bool session = paho_client_server(pb->client)->session;
 
 	/* Identifiers of a run before ours may mean anything. */
 	pb->subs.only_ours = !session || pb->was_ready;
 	for (struct paho_sub *ps = pb->subs.first; ps; ps = ps->next) {
 		ps->asked = session && ps->live;
 		if (ps->sub->opts.ack == SUBSCRIBE_ACK_NONE)
-			client_no_acks(pb->client);
+			paho_client_no_acks(pb->client);
 	}
 	loop_defer(pb->b.loop, &pb->subs.ask);
 }
 
 void
-sub_lost(struct paho_broker *pb)
+paho_sub_lost(struct paho_broker *pb)
 {
 	pb->subs.held.on = false;
 }
@@ -249,16 +249,16 @@ settle(struct paho_broker *pb, const struct delivery *d, uint64_t first)
 	if (held->failed) {
 		/* It is never answered, and so nothing more comes. */
 		if (pb->draining)
-			session_drained(pb);
+			paho_session_drained(pb);
 	} else if (!held->left) {
 		held->on = false;
 		pb->subs.answered = true;
-		client_settle(pb->client);
+		paho_client_settle(pb->client);
 	}
 }
 
 void
-sub_message(struct paho_broker *pb, struct paho_message *m, int64_t now_us)
+paho_sub_message(struct paho_broker *pb, struct paho_message *m, int64_t now_us)
 {
 	static char nothing[1];
 	struct delivery d = { .ev = event_none };
@@ -270,7 +270,7 @@ sub_message(struct paho_broker *pb, struct paho_message *m, int64_t now_us)
 	if (m->topic_size + n > pb->opt.max_packet) {
 		error_set(&err, ERR_NOTFOUND, "%s: an event larger than -X mqtt.max_packet=%u allows",
 			pb->target->name, pb->opt.max_packet);
-		session_fail(pb, &err);
+		paho_session_fail(pb, &err);
 		return;
 	}
 	mqtt_map_in_begin(in);
@@ -287,7 +287,7 @@ sub_message(struct paho_broker *pb, struct paho_message *m, int64_t now_us)
 }
 
 void
-sub_ack(struct paho_broker *pb, uint64_t first, uint64_t last, bool ok)
+paho_sub_ack(struct paho_broker *pb, uint64_t first, uint64_t last, bool ok)
 {
 	struct paho_held *held = &pb->subs.held;
 	uint64_t from = held->first > first ? held->first : first;
@@ -301,13 +301,13 @@ sub_ack(struct paho_broker *pb, uint64_t first, uint64_t last, bool ok)
 		return;
 	held->on = false;
 	pb->subs.answered = true;
-	client_settle(pb->client);
+	paho_client_settle(pb->client);
 }
 
 /* ---- life ---- */
 
 void
-sub_init(struct paho_broker *pb)
+paho_sub_init(struct paho_broker *pb)
 {
 	pb->subs.end = &pb->subs.first;
 	pb->subs.ask.fn = ask_task;
@@ -316,7 +316,7 @@ sub_init(struct paho_broker *pb)
 }
 
 void
-sub_release(struct paho_broker *pb)
+paho_sub_release(struct paho_broker *pb)
 {
 	loop_task_cancel(&pb->subs.ask);
 	mqtt_map_in_release(&pb->subs.in);

@@ -18,7 +18,7 @@ static __thread char traced_error[160];
 static __thread bool traced_connect, traced_tls, traced_wish;
 
 void
-trace_for(struct paho_client *c, bool on)
+paho_trace_for(struct paho_client *c, bool on)
 {
 	static int dialing;
 	int n;
@@ -32,7 +32,7 @@ trace_for(struct paho_client *c, bool on)
 }
 
 void
-trace_forget(void)
+paho_trace_forget(void)
 {
 	traced_error[0] = '\0';
 	traced_tls = traced_wish = false;
@@ -74,13 +74,13 @@ on_trace(enum MQTTASYNC_TRACE_LEVELS level, char *line)
 }
 
 void
-trace_begin(void)
+paho_trace_begin(void)
 {
 	MQTTAsync_setTraceCallback(on_trace);
 }
 
 bool
-trace_greeted(void)
+paho_trace_greeted(void)
 {
 	bool greeted = traced_connect;
 
@@ -89,7 +89,7 @@ trace_greeted(void)
 }
 
 char *
-trace_why(bool *tls)
+paho_trace_why(bool *tls)
 {
 	/* What paho itself says ("TCP/TLS connect failure") is no reason. */
 	const char *why = traced_error[0] ? traced_error : NULL;
@@ -103,12 +103,12 @@ trace_why(bool *tls)
 	}
 	*tls = traced_tls;
 	text = why ? xstrdup(why) : NULL;
-	trace_forget();
+	paho_trace_forget();
 	return text;
 }
 
 int
-trace_socket(const char *id)
+paho_trace_socket(const char *id)
 {
 	const char *end = strstr(traced_connack, " <- CONNACK"), *p;
 	int fd = -1, type = 0;
