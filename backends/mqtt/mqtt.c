@@ -40,6 +40,7 @@ mqtt_disconnect(struct broker *b)
 
 	session_close(mb);
 	pub_close(mb);
+	drops_end(mb);
 	loop_task_cancel(&mb->subs.ask);
 	mb->was_ready = false;
 }
@@ -114,6 +115,7 @@ mqtt_init(struct broker *b, struct error *err)
 	session_init(mb);
 	pub_init(mb);
 	sub_init(mb);
+	drops_init(mb);
 	if (mqtt_options_read(b, &mb->opt, err) < 0 || check_addresses(b, err) < 0)
 		return -1;
 	if (mb->opt.proxy || broker_xopt(b, "ws_path"))

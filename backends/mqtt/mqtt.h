@@ -8,6 +8,7 @@
  *	mqtt_send.c		events written as packets, now or when the server takes them
  *	mqtt_pub.c		events on their way, what is answered, and their fates
  *	mqtt_sub.c		subscriptions, and the events they get
+ *	mqtt_drops.c		what the server says it has dropped
  *	mqtt_alias.c		topic aliases of one connection
  *	mqtt_map.c, mqtt_reason.c, mqtt_options.c
  *				what other drivers use as well
@@ -36,7 +37,8 @@ enum {
 	MQTT_SUB_ID = 60001,		/* ... and as many as may be asked for at once */
 	MQTT_SUBS_ASKED = 1024,
 	MQTT_UNSUB_ID = MQTT_SUB_ID + MQTT_SUBS_ASKED,
-	MQTT_UNSUBS = 1024
+	MQTT_UNSUBS = 1024,
+	MQTT_DROPS_ID = MQTT_UNSUB_ID + MQTT_UNSUBS
 };
 
 /* What the server said in its CONNACK, or what holds where it said nothing. */
@@ -121,6 +123,16 @@ struct mqtt_subs {
 	bool trust_ids;			/* none can be of a session before ours */
 };
 
+/* Of the server's count of what it drops. */
+struct mqtt_drops {
+	bool asked;			/* on this connection */
+	bool waits;			/* ... and not answered yet */
+	bool never;			/* this server does not like it */
+	bool known;			/* there is a last count */
+	uint64_t last, total;		/* total: by how much it grew */
+	struct loop_timer again;
+};
+
 enum mqtt_state { MQTT_OFF, MQTT_GREETING, MQTT_READY };
 
 struct mqtt_broker {
@@ -144,6 +156,7 @@ struct mqtt_broker {
 	int64_t read_us;		/* when the present input came */
 	struct mqtt_pub pub;
 	struct mqtt_subs subs;
+	struct mqtt_drops drops;
 };
 
 /* ---- mqtt_session.c ---- */
@@ -202,6 +215,25 @@ void sub_answer(struct mqtt_broker *, const struct mqtt_packet *);
 void sub_publish(struct mqtt_broker *, const struct mqtt_packet *);
 void sub_pubrel(struct mqtt_broker *, const struct mqtt_packet *);
 void sub_ack(struct mqtt_broker *, uint64_t first, uint64_t last, bool ok);
+
+/* ---- mqtt_drops.c ---- */
+
+void drops_init(struct mqtt_broker *);
+/* A subscription is live: asks for the count, once a connection. */
+void drops_ask(struct mqtt_broker *);
+void drops_answer(struct mqtt_broker *, bool granted);
+/* The answer, or the first count, may be under way. */
+bool drops_expected(const struct mqtt_broker *);
+/* There is a new subscription: no more of ours, if it is for the same. */
+void drops_leave(struct mqtt_broker *);
+/* A connection has gone. */
+void drops_lost(struct mqtt_broker *);
+/* Input is read again. */
+void drops_resumed(struct mqtt_broker *);
+/* Something whose topic begins with '$': true if it was the count, and no event. */
+bool drops_take(struct mqtt_broker *, struct bytes topic, struct bytes payload);
+/* Says the total, and forgets it. */
+void drops_end(struct mqtt_broker *);
 
 /* ---- mqtt_alias.c ---- */
 

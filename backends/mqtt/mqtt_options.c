@@ -26,6 +26,8 @@ const struct broker_option mqtt_option_table[] = {
 	{ "alias", "N", "0", "topic aliases to publish by, as far as the server allows (5)" },
 	{ "receive_maximum", "N", "1024", "events received and not answered at once (5)" },
 	{ "max_packet", "SIZE", "64M", "the largest packet taken from the server" },
+	{ "watch_drops", "yes|no", "yes",
+		"sub: ask for the server's count of dropped events (Mosquitto), and warn" },
 	{ "driver", "mbus|paho", "mbus", "which code speaks MQTT" },
 	{ "ws_path", "PATH", NULL, "the path of a WebSocket (paho; default /mqtt)" },
 	{ "proxy", "HOST:PORT", NULL, "an HTTP proxy to connect through (paho)" },
@@ -144,12 +146,15 @@ int
 mqtt_options_read(const struct broker *b, struct mqtt_options *o, struct error *err)
 {
 	static const char *const versions[] = { "5", "3.1.1", NULL };
+	static const char *const yes[] = { "no", "yes", NULL };
 	const char *packet = broker_xopt(b, "max_packet");
-	int version = read_choice(b, "version", versions, err);
+	int version = read_choice(b, "version", versions, err), drops;
 	uint64_t n;
 
-	if (version < 0)
+	drops = version < 0 ? -1 : read_choice(b, "watch_drops", yes, err);
+	if (drops < 0)
 		return -1;
+	o->watch_drops = drops;
 	o->version = version == 0 ? MQTT_V5 : MQTT_V311;
 	if (read_seconds(b, "keepalive", UINT16_MAX, &n, err) < 0)
 		return -1;

@@ -20,6 +20,7 @@ struct mqtt_options {
 	uint16_t alias;			/* topic aliases used at most */
 	uint16_t receive_maximum;	/* received and not answered at once */
 	uint32_t max_packet;		/* the largest packet taken */
+	bool watch_drops;		/* ask for the server's count of them */
 	const char *ws_path;		/* of a WebSocket */
 	const char *proxy;		/* NULL: none */
 };

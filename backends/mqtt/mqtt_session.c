@@ -225,8 +225,10 @@ session_pong(struct mqtt_broker *mb)
 void
 session_drain(struct mqtt_broker *mb)
 {
-	/* A question costs a round trip: only for what the server may not have read. */
-	if (mb->state != MQTT_READY || (!mb->subs.answered && mb->b.opts.ack != PUBLISH_ACK_NONE)) {
+	/* A question costs a round trip: only for what the server may not have read, or for
+	 * what we have not: to close on that is a reset, and the goodbye is lost. */
+	if (mb->state != MQTT_READY || (!mb->subs.answered && !drops_expected(mb) &&
+	    mb->b.opts.ack != PUBLISH_ACK_NONE)) {
 		broker_drained(&mb->b);
 		return;
 	}
@@ -243,6 +245,8 @@ session_pause(struct mqtt_broker *mb, bool on)
 	mb->paused = on;
 	mb->heard_ns = loop_clock_ns();
 	link_pause(mb->link, on);
+	if (!on)
+		drops_resumed(mb);
 }
 
 /* ---- input ---- */
@@ -371,6 +375,7 @@ session_lost(struct link *l, const struct error *err, bool again)
 	loop_timer_clear(mb->b.loop, &mb->keepalive);
 	if (mb->was_ready) {
 		sub_lost(mb);
+		drops_lost(mb);
 		pub_lost(mb, again);
 	}
 	/* The run is over, and this was only to end it well. */

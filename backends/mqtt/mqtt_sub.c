@@ -110,6 +110,7 @@ sub_subscribe(struct mqtt_broker *mb, struct subscription *s, struct error *err)
 	*mb->subs.end = ms;
 	mb->subs.end = &ms->next;
 	mb->subs.count++;
+	drops_leave(mb);
 	link_lazy(mb->link, MQTT_SUB_NAP_US);
 	loop_defer(mb->b.loop, &mb->subs.ask);
 	return 0;
@@ -189,6 +190,8 @@ sub_answer(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 		subs->asking[slot] : NULL;
 	bool was_live;
 
+	if (pk->id == MQTT_DROPS_ID)
+		drops_answer(mb, code < 0x80);
 	if (!ms)
 		return;		/* unsubscribed meanwhile */
 	if (pk->list.n != 1) {
@@ -206,6 +209,7 @@ sub_answer(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 		log_verbose("%.*s: the server grants QoS %u", BYTES_FMT(ms->sub->topic), code);
 	was_live = ms->live;
 	ms->live = true;
+	drops_ask(mb);
 	if (!was_live)
 		broker_subscribed(ms->sub, NULL);
 }
@@ -448,6 +452,12 @@ sub_publish(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 	}
 	if (pk->qos == 2 && is_repeated(mb, pk->id))
 		return;
+	/* A server may be set to deliver with a higher QoS than it was asked for. */
+	if (pk->topic.n && *pk->topic.p == '$' && drops_take(mb, pk->topic, pk->payload)) {
+		if (pk->qos)
+			note(mb, pk, &d, first);
+		return;
+	}
 	mqtt_map_in_event(in, pk->topic, (char *)pk->payload.p, pk->payload.n, &d.ev);
 	d.ev.qos = pk->qos;
 	d.ev.retain = pk->retain;

@@ -3,6 +3,9 @@
 #
 # The mqtt broker against a real Mosquitto and its own clients, in both versions.
 # What every broker must do is in the battery; here is what only this one has.
+#
+# bats sets stderr, the servers use MQTT_CERTS, and what is quoted is meant as it is:
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
 
 load ../lib
 load ../servers/mosquitto
@@ -223,7 +226,7 @@ fake_is_content() {
 		start_sub all --body -X version=$v "g/$v"
 		seq 1000 | mbus pub -X version=$v -l "g/$v"
 		wait_for lines_in all.out 1000
-		wait_for sh -c '[ $(cat one.out two.out | wc -l) -ge 1000 ]'
+			wait_for sh -c '[ $(cat one.out two.out | wc -l) -ge 1000 ]'
 		stop one
 		stop two
 		stop all
@@ -682,14 +685,152 @@ fake_is_content() {
 	done
 }
 
+# unsaid TEXT PART: it is not in there.
+unsaid() { [[ $1 != *"$2"* ]] || fail "this should not be there: $2" "$1"; }
+# counting [LINE]: a server that counts each second; and its count is there.
+counting() {
+	mosquitto_start server 'sys_interval 1' "$@"
+	wait_for timeout 5 mosquitto_sub -h 127.0.0.1 -p "$MQTT_PORT" -C 1 -t "$DROPPED" > count
+}
+DROPPED='$SYS/broker/publish/messages/dropped'
+# slow_sub OPTION...: a subscriber whose reader comes once $(< go) is there.
+slow_sub() {
+	[ -p slow ] || mkfifo slow
+	rm -f go
+	sh -c 'until [ -e go ]; do sleep 0.1; done; exec cat > read' < slow 3>&- &
+	PID[reader]=$!
+	start_ready ours sh -c 'exec "$@" > slow' sh "$MBUS" sub --ready-fd 8 --body "$@"
+}
+flood() { seq -f "%0500.0f" 20000 | mbus pub -q -l "$@"; }
+
+@test "what the server drops for its slow clients is said once, and in the end" {
+	counting 'max_queued_messages 10'
+	for v in 5 3.1.1; do
+		for q in 1 0; do
+			slow_sub -v -X version=$v --qos $q "drop/$v/$q"
+			flood --qos $q "drop/$v/$q"
+			: > go
+			# The count may have been dropped too: it is asked for once more.
+			wait_for -t 25 grep -q 'has dropped [1-9][0-9]* events .*max_queued_messages' ours.err
+			stop ours
+			is "$(grep -c max_queued_messages ours.err)" 1
+			has "$(< ours.err)" "while we were connected"
+			[ "$(grep -cvE '^0*[0-9]{1,5}$' read)" = 0 ]	# no count among the events
+			wait "${PID[reader]}"
+		done
+	done
+}
+
+@test "-X watch_drops=no, or a session: the count is not asked for, and nothing said" {
+	counting 'max_queued_messages 10'
+	slow_sub -v -X watch_drops=no none
+	flood none
+	: > go
+	sleep 2.5
+	mbus pub none end
+	wait_for grep -qx end read
+	stop ours
+	unsaid "$(< ours.err)" "dropped"
+	fake <<-'END'
+		for i in range(2):
+		    up()
+		    give("90 04" + take(0x82)[0:2].hex() + "00 01")
+		    quiet()
+		    give("30 05 0001 61 00 31")
+		    while packet()[0] != 0xe0:
+		        pass
+	END
+	mbus sub --body -c 1 -X watch_drops=no a
+	mbus sub --body -c 1 -X client_id=me -X session=1h a
+	fake_is_content
+}
+
+@test "who asks for the count himself gets it as events" {
+	counting
+	for v in 5 3.1.1; do
+		for filter in '$SYS/#' "$DROPPED" '$SYS/broker/publish/+/dropped'; do
+			run --separate-stderr mbus sub -J -W 1.5 -X version=$v "$filter"
+			is "$(grep -cF "\"topic\":\"$DROPPED\"" <<< "$output")" 1
+			unsaid "$stderr" "dropped"
+		done
+		# ... and who asks for all else, not.
+		run --separate-stderr mbus sub -J -W 1.5 -X version=$v '#'
+		unsaid "$output" "dropped"
+	done
+}
+
+@test "the count is asked for once, behind the subscription; whom that angers is not asked again" {
+	fake <<-'END'
+		for i in range(2):
+		    up()
+		    give("90 04" + take(0x82)[0:2].hex() + "00 01")
+		    if i == 0:
+		        rest = take(0x82)
+		        assert rest[3:] == b"\0\x24$SYS/broker/publish/messages/dropped\0", rest
+		        c.close()
+		quiet()
+		give("30 05 0001 61 00 31")
+		while packet()[0] != 0xe0:
+		    give("d0 00")
+	END
+	run --separate-stderr mbus sub -v --body -c 1 a
+	status_is 0
+	is "$output" 1
+	has "$stderr" "not asked any more"
+	fake_is_content
+}
+
+@test "a count that is refused, is no number, falls, or comes with a higher QoS" {
+	fake <<-'END'
+		topic = "0024" + b"$SYS/broker/publish/messages/dropped".hex()
+		def count(text, first="30", id=""):
+		    body = topic + id + "00" + text.encode().hex()
+		    give(first + "%02x" % (len(body) // 2) + body)
+		up()
+		give("90 04" + take(0x82)[0:2].hex() + "00 01")
+		give("90 04" + take(0x82)[0:2].hex() + "00 87")
+		give("30 05 0001 61 00 31")
+		while packet()[0] != 0xe0:
+		    give("d0 00")
+		up()
+		give("90 04" + take(0x82)[0:2].hex() + "00 01")
+		give("90 04" + take(0x82)[0:2].hex() + "00 00")
+		for text in "100", "x", "", "-1", "99999999999999999999999", "100", "7", "7":
+		    count(text)
+		quiet()
+		count("10", "34", "0009")
+		assert take(0x50).hex() == "0009"
+		count("10", "3c", "0009")
+		assert take(0x50).hex() == "0009"
+		give("62 02 0009")
+		assert take(0x70).hex() == "0009"
+		count("15", "32", "000a")
+		assert take(0x40).hex() == "000a"
+		give("30 05 0001 61 00 31")
+		while packet()[0] != 0xe0:
+		    give("d0 00")
+	END
+	run --separate-stderr mbus sub -v --body -c 1 a
+	status_is 0
+	is "$output" 1
+	unsaid "$stderr" "dropped"
+	unsaid "$stderr" "refused"
+	run --separate-stderr mbus sub -v --body -c 1 a
+	status_is 0
+	is "$output" 1
+	has "$stderr" "dropped 3 events for its slow clients since" \
+		"dropped 8 events for its slow clients while"
+	fake_is_content
+}
+
 @test "-X options that are none are refused, and -X list shows them" {
 	for o in version=4 keepalive=x session=-1 alias=70000 receive_maximum=0 max_packet=1 will_qos=3 \
-		will=x will_topic=a/+ client_id= driver=other; do
+		will=x will_topic=a/+ client_id= watch_drops=maybe driver=other; do
 		run --separate-stderr mbus pub -X "mqtt.$o" t x
 		[ "$status" = 2 ] || [ "$status" = 5 ]
 		has "$stderr" "${o%%=*}"
 	done
 	run mbus pub -X list
 	has "$output" version client_id keepalive session will_topic will will_qos will_retain alias \
-		receive_maximum max_packet driver ws_path proxy
+		receive_maximum max_packet watch_drops driver ws_path proxy
 }

@@ -3,6 +3,9 @@
 #
 # The mqtt broker's second driver, on paho.mqtt.c. What every broker must do is in the
 # battery (paho5, paho311); here is what only this driver has, and what it has not.
+#
+# bats sets stderr, the servers use MQTT_CERTS, and some loops just count:
+# shellcheck disable=SC2016,SC2034,SC2154
 
 load ../lib
 load ../servers/mosquitto
@@ -30,9 +33,9 @@ setup() {
 @test "WebSockets: ws:// chooses the driver; events go both ways, in both versions" {
 	mosquitto_start
 	for v in 5 3.1.1; do
-		start_sub ours -b $WS -X version=$v -J -c 3 "w/$v"
+		start_sub ours -b "$WS" -X version=$v -J -c 3 "w/$v"
 		start_sub theirs -X version=$v -J -c 3 "w/$v"
-		run -0 mbus pub -b $WS -X version=$v --qos 0 "w/$v" zero
+		run -0 mbus pub -b "$WS" -X version=$v --qos 0 "w/$v" zero
 		run -0 mbus pub --url "$WS/w/$v" -X version=$v "one"
 		run -0 mbus pub -X version=$v --qos 2 "w/$v" two
 		finish ours
@@ -45,9 +48,9 @@ setup() {
 
 @test "WebSockets: 20,000 events, with --wire raw and headers" {
 	mosquitto_start
-	start_sub ours -b $WS --wire raw --body -c 20000 w
+	start_sub ours -b "$WS" --wire raw --body -c 20000 w
 	seq 20000 > sent
-	run -0 mbus pub -b $WS --wire raw -H a:b -l w < sent
+	run -0 mbus pub -b "$WS" --wire raw -H a:b -l w < sent
 	finish ours 30
 	is "$status" 0
 	same_bytes sent ours.out
@@ -92,7 +95,7 @@ setup() {
 	start_sub ours -c 2 --body p
 	run -0 mbus pub "${PAHO[@]}" -X proxy=127.0.0.1:18836 p plain
 	has "$(< proxy.out)" "CONNECT 127.0.0.1:$MQTT_PORT"
-	run -0 mbus pub -b $WS -X proxy=127.0.0.1:18836 -X ws_path=/other p websocket
+	run -0 mbus pub -b "$WS" -X proxy=127.0.0.1:18836 -X ws_path=/other p websocket
 	has "$(< proxy.out)" "CONNECT 127.0.0.1:$MQTT_WS_PORT"
 	finish ours
 	is "$(< ours.out)" $'plain\nwebsocket'

@@ -104,8 +104,8 @@ kafka_properties() {
 kafka_home() {
 	local jar
 
-	kafka_dir=$(readlink -f "${KAFKA_HOME:-$ROOT/build/kafka/$1}") && [ -d "$kafka_dir/lib" ] ||
-		{ echo "Kafka $1 is not there: make programs" >&2; return 1; }
+	kafka_dir=$(readlink -f "${KAFKA_HOME:-$ROOT/build/kafka/$1}")
+	[ -d "$kafka_dir/lib" ] || { echo "Kafka $1 is not there: make programs" >&2; return 1; }
 	# In this order, and by these paths, or the class archive is not of use.
 	kafka_path=
 	for jar in "$kafka_dir"/lib/*.jar; do kafka_path+=$jar:; done
