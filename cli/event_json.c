@@ -17,7 +17,7 @@
 /* Each may come once, under whichever of its names. */
 enum seen {
 	SEEN_V = 1, SEEN_TOPIC = 2, SEEN_KEY = 4, SEEN_BODY = 8, SEEN_HEADERS = 16, SEEN_META = 32,
-	SEEN_TIME = 64, META_WIRE = 128
+	SEEN_TIME = 64, META_WIRE = 128, META_HEADERS = 256
 };
 
 struct field {
@@ -425,9 +425,19 @@ meta_wire(struct event_json *e, const struct field *f, enum json_token t, struct
 	return 0;
 }
 
+/* Its value says nothing: that it is there means go-micro's "Header":{}, and not null. */
+static int
+meta_headers(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	(void)f;
+	e->empty_map = true;
+	return t == JSON_ERROR || !json_skip(&e->scan, t) ? bad_json(e, err) : 0;
+}
+
 /* Without keep_meta. */
 static const struct field wire_fields[] = {
 	{ "wire", META_WIRE, meta_wire },
+	{ "headers", META_HEADERS, meta_headers },
 	{ NULL }
 };
 
@@ -444,6 +454,7 @@ static const struct field meta_fields[] = {
 	{ "correlation", 64, meta_correlation },
 	{ "correlation_b64", 64, meta_correlation },
 	{ "wire", META_WIRE, meta_wire },
+	{ "headers", META_HEADERS, meta_headers },
 	{ NULL }
 };
 
@@ -461,7 +472,7 @@ read_meta(struct event_json *e, const struct field *f, enum json_token t, struct
 		return bad_value(e, f->name, t, "not an object", err);
 	if (read_object(e, e->keep_meta ? meta_fields : wire_fields, &seen, err) < 0)
 		return error_prefix(err, "meta");
-	if ((seen & ~(unsigned)META_WIRE) || e->meta.wire != WIRE_AUTO)
+	if ((seen & ~(unsigned)(META_WIRE | META_HEADERS)) || e->meta.wire != WIRE_AUTO)
 		e->has_meta = true;
 	return 0;
 }
@@ -573,8 +584,11 @@ event_json_read(struct event_json *e, char *p, size_t n, struct error *err)
 {
 	enum json_token t;
 
+	static const struct header none[1];
+
 	e->seen = 0;
 	e->nheaders = 0;
+	e->empty_map = false;
 	e->topic = bytes_of(NULL, 0);
 	memset(&e->msg, 0, sizeof e->msg);
 	e->has_meta = false;
@@ -591,7 +605,7 @@ event_json_read(struct event_json *e, char *p, size_t n, struct error *err)
 		return bad_json(e, err);
 	if (!(e->seen & SEEN_BODY))
 		return error_set(err, ERR_USAGE, "body: missing");
-	e->msg.headers = e->headers;
+	e->msg.headers = e->nheaders ? e->headers : e->empty_map ? none : NULL;
 	e->msg.nheaders = e->nheaders;
 	return 0;
 }

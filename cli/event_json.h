@@ -26,6 +26,7 @@ struct event_json {
 	 * what it was on the wire. */
 	bool keep_meta, keep_time, keep_wire;
 	/* Private. */
+	bool empty_map;			/* of meta: no headers, but a place for them */
 	unsigned seen;			/* which fields the line has had */
 	struct header *headers;
 	size_t nheaders, cap;

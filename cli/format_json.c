@@ -209,6 +209,9 @@ add_meta(struct formatter *f, struct buf *out, const struct event *ev)
 		ADD(out, ",\"wire\":\"micro\"");
 	else
 		ADD(out, ",\"wire\":\"raw\"");
+	/* go-micro tells an empty map of headers from none: {} from null. */
+	if (ev->wire == EVENT_WIRE_MICRO && ev->msg.headers && !ev->msg.nheaders)
+		ADD(out, ",\"headers\":{}");
 	if (ev->time_kind == EVENT_TIME_NONE) {
 		buf_add_ch(out, '}');
 		return;

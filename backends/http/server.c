@@ -76,6 +76,8 @@ hide_topic_headers(const struct dialect *d, struct message *msg, struct header *
 		headers[kept++] = headers[i];
 	}
 	msg->nheaders = kept;
+	if (!kept)
+		msg->headers = NULL;	/* the topic's was the only one */
 }
 
 /* Its id as registered, or as go-micro would have it: a publisher may know that

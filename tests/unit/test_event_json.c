@@ -340,3 +340,22 @@ TEST(time_and_wire)
 	good("{\"body\":\"\",\"ts\":true,\"meta\":{\"wire\":1}}");
 	check(!e.has_meta);
 }
+
+TEST(an_empty_map_of_headers_is_not_none)
+{
+	static const char *const lines[] = {
+		"{\"topic\":\"t\",\"headers\":{},\"body\":\"\",\"meta\":{\"wire\":\"micro\",\"headers\":{}}}",
+		"{\"topic\":\"t\",\"headers\":{},\"body\":\"\",\"meta\":{\"wire\":\"micro\"}}",
+	};
+	keep_meta(false);
+	e.keep_wire = true;
+	for (int i = 0; i < 4; i++) {
+		char *line = xstrdup(lines[i % 2]);
+
+		check_int(event_json_read(&e, line, strlen(line), &err), 0);
+		check_int(e.msg.nheaders, 0);
+		check((e.msg.headers == NULL) == (i % 2 == 1));
+		free(line);
+	}
+	e.keep_wire = false;
+}
