@@ -4,14 +4,13 @@
  * up goes on by itself, and whoever of both sides is done with it last frees it.
  */
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "core/buf.h"
 #include "core/resolve.h"
+#include "core/thread.h"
 
 struct resolve {
 	unsigned refs;			/* ours, the thread's */
@@ -45,26 +44,6 @@ resolve_run(void *arg)
 	return NULL;
 }
 
-/* The thread takes no signals: the loop has them blocked and waits for them, and
- * here they would end the process. */
-static int
-start_thread(struct resolve *r)
-{
-	pthread_attr_t attr;
-	pthread_t id;
-	sigset_t all, before;
-	int code;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	code = pthread_create(&id, &attr, resolve_run, r);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return code;
-}
-
 struct resolve *
 resolve_start(const char *host, int flags, struct error *err)
 {
@@ -75,7 +54,7 @@ resolve_start(const char *host, int flags, struct error *err)
 	r->flags = flags;
 	r->refs = 2;
 	r->over = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (r->over >= 0 && start_thread(r) == 0)
+	if (r->over >= 0 && thread_start(resolve_run, r) == 0)
 		return r;
 	error_set(err, ERR_CONNECT, "out of %s", r->over < 0 ? "descriptors" : "threads");
 	if (r->over >= 0)

@@ -8,13 +8,12 @@
 #include "backends/kafka/kafka.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/thread.h"
 
 enum { ASK_RUNNING, ASK_DONE, ASK_ABANDONED };
 enum { ASK_SLICE_MS = 250, ASK_SLICE_MAX_MS = 4000, ASK_NAP_MS = 50 };
@@ -64,25 +63,6 @@ ask_thread(void *arg)
 	return NULL;
 }
 
-/* The thread takes no signals; see core/resolve.c. */
-static int
-ask_spawn(struct kafka_ask *a)
-{
-	pthread_attr_t attr;
-	pthread_t id;
-	sigset_t all, before;
-	int code;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	code = pthread_create(&id, &attr, ask_thread, a);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return code;
-}
-
 static void
 ask_next(struct kafka_client *c)
 {
@@ -95,7 +75,7 @@ ask_next(struct kafka_client *c)
 	a->rk = c->rk;
 	a->state = ASK_RUNNING;
 	a->wake = dup(c->wake);
-	if (a->wake < 0 || ask_spawn(a) != 0) {
+	if (a->wake < 0 || thread_start(ask_thread, a) != 0) {
 		struct error err;
 
 		error_set(&err, ERR_LOCAL_IO, "out of %s", a->wake < 0 ? "descriptors" : "threads");
