@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/one_cpu.h"
 
 static pid_t
 spawn(const char *command)
@@ -29,7 +30,9 @@ spawn(const char *command)
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &pipe);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	one_cpu_hold(false);
 	e = posix_spawn(&pid, "/bin/sh", NULL, &attr, argv, environ);
+	one_cpu_hold(true);
 	posix_spawnattr_destroy(&attr);
 	if (!e)
 		return pid;

@@ -19,11 +19,15 @@ kafka_init(struct broker *b, struct error *err)
 {
 	struct kafka_broker *kb = kafka_of(b);
 	const char *missing = broker_xopt(b, "missing");
+	const char *one_cpu = broker_xopt(b, "one_cpu");
 	rd_kafka_conf_t *conf;
 
 	kb->missing_fails = strcmp(missing, "fail") == 0;
 	if (!kb->missing_fails && strcmp(missing, "wait") != 0)
 		return error_set(err, ERR_USAGE, "-X kafka.missing=%.60s: wait or fail", missing);
+	kb->one_cpu = strcmp(one_cpu, "yes") == 0;
+	if (!kb->one_cpu && strcmp(one_cpu, "no") != 0)
+		return error_set(err, ERR_USAGE, "-X kafka.one_cpu=%.60s: yes or no", one_cpu);
 	if (b->opts.transaction && b->opts.ack == PUBLISH_ACK_NONE)
 		return error_set(err, ERR_USAGE, "--ack none: a transaction is confirmed by all");
 	b->caps = b->opts.wire == WIRE_RAW ? KAFKA_RAW : KAFKA_ALWAYS;

@@ -137,7 +137,7 @@ struct kafka_pub {
 	struct kafka_sent **slabs;
 	size_t nslabs;
 	struct buf value;		/* an envelope */
-	bool in_transaction, finishing;
+	bool in_transaction, finishing, pushed;
 	uint64_t confirmed;
 };
 
@@ -209,7 +209,7 @@ struct kafka_subs {
 struct kafka_broker {
 	struct broker b;
 	char *servers;
-	bool missing_fails;
+	bool missing_fails, one_cpu;
 	struct kafka_pub *pub;
 	struct kafka_subs *sub;
 	struct kafka_client *lister;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/one_cpu.h"
 
 enum { DOWN_MS = 250 };
 
@@ -114,6 +115,32 @@ client_ready(struct loop_fd *fd, unsigned ready)
 		c->poll(c);
 }
 
+/* ---- threads ---- */
+
+static rd_kafka_resp_err_t
+thread_begins(rd_kafka_t *rk, rd_kafka_thread_type_t type, const char *name, void *arg)
+{
+	(void)rk, (void)type, (void)name, (void)arg;
+	one_cpu_join();
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t
+thread_ends(rd_kafka_t *rk, rd_kafka_thread_type_t type, const char *name, void *arg)
+{
+	(void)rk, (void)type, (void)name, (void)arg;
+	one_cpu_leave();
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t
+handle_made(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *arg, char *why, size_t size)
+{
+	(void)conf, (void)arg, (void)why, (void)size;
+	rd_kafka_interceptor_add_on_thread_start(rk, "mbus", thread_begins, NULL);
+	return rd_kafka_interceptor_add_on_thread_exit(rk, "mbus", thread_ends, NULL);
+}
+
 int
 client_open(struct kafka_client *c, struct kafka_broker *kb, rd_kafka_type_t type,
 	const char *group, bool to_end, struct error *err)
@@ -138,6 +165,11 @@ client_open(struct kafka_client *c, struct kafka_broker *kb, rd_kafka_type_t typ
 	if (group) {
 		rd_kafka_conf_set_rebalance_cb(conf, group_rebalance);
 		rd_kafka_conf_set_offset_commit_cb(conf, group_committed);
+	}
+	/* A publisher gains nothing by it. */
+	if (type == RD_KAFKA_CONSUMER && kb->one_cpu) {
+		rd_kafka_conf_interceptor_add_on_new(conf, "mbus", handle_made, NULL);
+		one_cpu_begin();
 	}
 	c->rk = rd_kafka_new(type, conf, why, sizeof why);
 	if (!c->rk) {

@@ -13,7 +13,10 @@
 
 enum {
 	SLAB = 1024,
-	HELD_MS = 2,
+	HELD_MS = 5,
+	PUSH_MS = 1,
+	FIRST_PUSH_MS = 20,	/* there is a connection to make, and a topic to be found */
+	PUSH_EVENTS = 512,	/* more than that comes from a stream */
 	LATE_MS = 1200		/* the library tells within a second of the time-out */
 };
 
@@ -234,6 +237,7 @@ pub_flush(struct kafka_broker *kb)
 
 	if (!b || !b->n)
 		return;
+	loop_timer_clear(kb->b.loop, &kp->held);
 	/* Outcomes may publish: into another batch. */
 	kp->batch = kp->spare;
 	kp->spare = NULL;
@@ -261,9 +265,32 @@ pub_flush(struct kafka_broker *kb)
 	}
 }
 
-/* The turn is over. While events are under way more are gathered, until a report comes:
- * the library sends at once what it is given, and many small requests cost all sides
- * more than waiting for so short a time. */
+/* Given and sent: the library waits for more (linger.ms) unless it is being flushed at
+ * the moment its thread looks. That moment, or until the answer, is how long this waits. */
+static void
+pub_push(struct kafka_broker *kb)
+{
+	struct kafka_pub *kp = kb->pub;
+	size_t n = kp->batch ? kp->batch->n : 0;
+
+	if (!n)
+		return;
+	pub_flush(kb);
+	if (n <= PUSH_EVENTS)
+		rd_kafka_flush(kp->client.rk, kp->pushed ? PUSH_MS : FIRST_PUSH_MS);
+	kp->pushed = true;
+}
+
+/* Nothing else is under way, so that this would wait for nothing. Otherwise more are
+ * gathered: many small requests cost all sides more than waiting for so short a time. */
+static bool
+pub_alone(const struct kafka_broker *kb)
+{
+	const struct kafka_batch *b = kb->pub->batch;
+
+	return b && b->n && kb->b.flying_events <= b->n;
+}
+
 static void
 pub_flush_task(struct loop_task *t)
 {
@@ -272,8 +299,8 @@ pub_flush_task(struct loop_task *t)
 
 	if (!kp->batch || !kp->batch->n)
 		return;
-	if (kb->b.flying_events <= kp->batch->n)
-		pub_flush(kb);
+	if (pub_alone(kb))
+		pub_push(kb);
 	else if (!loop_timer_is_set(&kp->held))
 		loop_timer_set(kb->b.loop, &kp->held, HELD_MS);
 }
@@ -281,7 +308,7 @@ pub_flush_task(struct loop_task *t)
 static void
 pub_held(struct loop_timer *t)
 {
-	pub_flush(t->arg);
+	pub_push(t->arg);
 }
 
 static void *
@@ -442,8 +469,8 @@ pub_poll(struct kafka_client *c)
 
 	while (rounds < 64 && rd_kafka_poll(c->rk, 0) > 0)
 		rounds++;
-	if (kb->pub->confirmed != told)
-		pub_flush(kb);
+	if (kb->pub->confirmed != told && pub_alone(kb))
+		pub_push(kb);
 	if (rounds == 64)
 		client_again(c);
 	/* Nothing published so far: whether there is a server is not known by that. */

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "core/log.h"
+#include "core/one_cpu.h"
 
 static struct kafka_topic *
 topic_of(struct kafka_subs *su, rd_kafka_topic_t *rkt)
@@ -266,6 +267,8 @@ read_poll(struct kafka_client *c)
 		else
 			read_one(su, su->batch[i]);
 	}
+	if (n == KAFKA_BATCH)
+		one_cpu_look(loop_now_ns(c->kb->b.loop));
 	if (!su->paused && (n == KAFKA_BATCH || su->nheld))
 		client_again(c);
 }
