@@ -86,6 +86,8 @@ struct kafka_client {
 	struct loop_fd fd;
 	struct loop_timer deadline;
 	bool up, dead, down_told;
+	bool counts;			/* heeds opts.reconnect */
+	unsigned tries;			/* to connect again, in a row */
 	struct error last;		/* what the library said last of its connections */
 	struct kafka_ask *ask, *waiting;
 };

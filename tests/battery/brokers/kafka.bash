@@ -5,7 +5,7 @@
 # tells clients where they find it, so that the relay stands before a listener of its own.
 # A connection lost is nothing to it: what ends an event is -W.
 BROKER=kafka
-LACKS='unix sni cut one-part nobody attempts'
+LACKS='unix sni cut one-part nobody'
 WINDOW_KB=4096
 # The library fetches ahead, up to 64 MiB (queued.max.messages.kbytes).
 SMALL_KB=130000
