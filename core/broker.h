@@ -319,9 +319,10 @@ struct listed_group {
 };
 
 struct listing {
-	size_t ntopics, ngroups;
+	size_t ntopics, ngroups, nrefused;
 	const struct listed_topic *topics;
 	const struct listed_group *groups;
+	const char *const *refused;	/* of those asked for: not for this user to know */
 };
 
 typedef void listing_fn(struct broker *, const struct listing *, const struct error *err,
