@@ -12,7 +12,8 @@
  *	kafka_place.c	which partitions there are, and where to begin and end in them
  *	kafka_sub.c	subscriptions: all partitions, or a group's
  *	kafka_read.c	records become events
- *	kafka_group.c	rebalances; acknowledged events become commits
+ *	kafka_group.c	rebalances
+ *	kafka_commit.c	acknowledged events become commits
  *	kafka_marks.c	event numbers and the offsets they stand for; pure
  *	kafka_list.c	topics and groups, for `mbus topics`
  *
@@ -274,13 +275,23 @@ void read_poll(struct kafka_client *);
 /* kafka_group.c */
 void group_init(struct kafka_subs *);
 void group_rebalance(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
-void group_committed(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
-void group_ack(struct kafka_subs *, uint64_t first, uint64_t last, bool ok);
 /* A topic is waited for. */
 void group_missing(struct kafka_subs *);
+void group_release(struct kafka_subs *);
+struct kafka_part *group_part(struct kafka_subs *, const rd_kafka_topic_partition_t *);
+
+/* kafka_commit.c */
+void commit_init(struct kafka_subs *);
+void group_committed(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
+void group_ack(struct kafka_subs *, uint64_t first, uint64_t last, bool ok);
+/* How many partitions have something to commit; and which, if list. */
+int group_dirty(struct kafka_subs *, rd_kafka_topic_partition_list_t *list);
+/* Soon: now when the last was long ago, or when somebody waits for it. */
+void group_commit(struct kafka_subs *);
+/* After a commit, or instead of one. */
+void group_next(struct kafka_subs *);
 void group_drain(struct kafka_subs *);
 void group_lag(struct kafka_subs *);
-void group_release(struct kafka_subs *);
 /* It leaves the group: serves that, and says whether it is so. */
 bool group_closing(struct kafka_subs *);
 
