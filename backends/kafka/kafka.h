@@ -186,6 +186,8 @@ struct kafka_group {
 	rd_kafka_queue_t *leaving;	/* what comes while it leaves */
 	uint64_t committed_ns;
 	bool committing, assigned, warned, cooperative;
+	bool on_delivery;		/* --ack none: what was delivered is done */
+	uint64_t delivered;		/* up to this one */
 	uint64_t commits;
 };
 
@@ -284,6 +286,8 @@ struct kafka_part *group_part(struct kafka_subs *, const rd_kafka_topic_partitio
 void commit_init(struct kafka_subs *);
 void group_committed(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
 void group_ack(struct kafka_subs *, uint64_t first, uint64_t last, bool ok);
+/* A batch was delivered. */
+void group_delivered(struct kafka_subs *);
 /* How many partitions have something to commit; and which, if list. */
 int group_dirty(struct kafka_subs *, rd_kafka_topic_partition_list_t *list);
 /* Soon: now when the last was long ago, or when somebody waits for it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was acknowledged is committed, one commit under way at a time; and at the end
- * the last of it, before the group is left.
+ * What was acknowledged (with --ack none: delivered) is committed, one commit under way
+ * at a time; and at the end the last of it, before the group is left.
  */
 #include "backends/kafka/kafka.h"
 
@@ -163,6 +163,18 @@ group_ack(struct kafka_subs *su, uint64_t first, uint64_t last, bool ok)
 	if (group_dirty(su, NULL))
 		group_commit(su);
 	group_next(su);
+}
+
+void
+group_delivered(struct kafka_subs *su)
+{
+	struct kafka_group *g = &su->group;
+	uint64_t first = g->delivered + 1, last = su->client.kb->b.delivered;
+
+	if (!g->on_delivery || last < first)
+		return;
+	g->delivered = last;
+	group_ack(su, first, last, true);
 }
 
 /* ---- the end ---- */

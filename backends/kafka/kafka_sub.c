@@ -252,6 +252,7 @@ sub_subscribe(struct subscription *s, struct error *err)
 	ks->topic = bytes_of(xmemdup0(s->topic.p, s->topic.n), s->topic.n);
 	s->priv = ks;
 	su->group.name = o->group;
+	su->group.on_delivery = o->ack == SUBSCRIBE_ACK_NONE;
 	while (*end)
 		end = &(*end)->next;
 	*end = ks;

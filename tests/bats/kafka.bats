@@ -183,6 +183,42 @@ setup() { kafka_setup; }
 	tail -n "$(wc -l < rest)" sent | cmp - rest
 }
 
+# stuck [OPTION...]: a member whose reader does not read is killed; sets C, what it had
+# committed, and P, what it had written.
+stuck() {
+	admin create "$t"
+	seq -f '%06.0f 0123456789012345678901234567890123456789' 20000 > sent
+	mbus pub -l "$t" < sent
+	mkfifo stuck
+	exec 7<> stuck
+	mbus sub --body -g "g$t" -o beginning "$@" "$t" > stuck 2> sub.err 3>&- 7>&- & PID[sub]=$!
+	quiet() { C=$(admin committed "g$t" "$t"); [ "$C" -ge 0 ] && sleep 1 && [ "$C" = "$(admin committed "g$t" "$t")" ]; }
+	wait_for quiet
+	stop sub KILL || true
+	timeout 1 cat <&7 > got || true
+	exec 7>&-
+	P=$(wc -l < got)
+	[ "$P" -gt 100 ]
+	start_sub next -g "g$t" -X session.timeout.ms=1000 --body "$t"
+	wait_for -t 20 lines_in next.out $((20000 - C))
+	tail -n +$((C + 1)) sent | cmp - next.out
+}
+
+@test "a member is killed: what it had not written comes again" {
+	stuck -X session.timeout.ms=1000 -X heartbeat.interval.ms=200
+	[ "$C" -le "$P" ] || fail "$C committed, $P written"
+}
+
+@test "--ack none: what a member had received does not come again, written or not" {
+	stuck --ack none -X session.timeout.ms=1000 -X heartbeat.interval.ms=200
+	[ "$C" -gt "$P" ] || fail "$C committed, $P written"
+	# And without a crash nothing is left out.
+	is "$(mbus sub --body --ack none -g "h$t" -o beginning -c 10 "$t")" "$(head -n 10 sent)"
+	committed "h$t" "$t" 10
+	mbus sub --body --ack none -g "h$t" -e "$t" | cmp - <(tail -n +11 sent)
+	committed "h$t" "$t" 20000
+}
+
 @test "rebalances and lag are said with -v" {
 	admin create "$t" 2
 	seq 10 | mbus pub -l --partition 1 "$t"
