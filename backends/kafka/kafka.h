@@ -4,6 +4,7 @@
  *
  *	kafka.c		options and the ops
  *	kafka_conf.c	what the user said, as properties of the library
+ *	kafka_show.c	the library's properties, for -X list
  *	kafka_client.c	one handle of the library: made, polled, up or not, given up
  *	kafka_error.c	what its errors mean
  *	kafka_ask.c	questions for which the library blocks, asked by a thread
@@ -227,12 +228,16 @@ static inline struct kafka_broker *kafka_of(struct broker *b) { return (struct k
 /* kafka_conf.c */
 extern const struct broker_option kafka_options[];
 int conf_check(const char *name, const char *value, struct error *);
-void conf_list(struct buf *);
+/* Is it an option of ours, or said by one? */
+bool conf_is_ours(const char *name);
 int conf_servers(struct kafka_broker *, struct error *);
 rd_kafka_conf_t *conf_make(struct kafka_broker *, rd_kafka_type_t, const char *group, bool to_end,
 	struct error *);
 /* What the user's -X says of a property; NULL: nothing. */
 const char *conf_given(const struct kafka_broker *, const char *name);
+
+/* kafka_show.c */
+void conf_list(struct buf *);
 
 /* kafka_error.c */
 /* code and the library's words for it; reason: more than that, or NULL. */

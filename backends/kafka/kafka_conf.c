@@ -38,17 +38,19 @@ bad_property(struct error *err, const char *name, rd_kafka_conf_res_t res, const
 	return error_set(err, ERR_USAGE, "-X %s: %s", name, why);
 }
 
+/* What an option of mbus says. */
+static const char *const ours[][2] = {
+	{ "group.id", "the group is sub -g NAME" },
+	{ "ssl.key.pem", "the key is in a file: --tls-key FILE" },
+	{ "enable.auto.commit", "what is committed is what was written: --ack" },
+	{ "enable.auto.offset.store", "what is committed is what was written: --ack" },
+	{ "enable.partition.eof", "the end is sub -e" },
+	{ "log.queue", "the library's lines are those of --debug" },
+};
+
 int
 conf_check(const char *name, const char *value, struct error *err)
 {
-	static const char *const ours[][2] = {
-		{ "group.id", "the group is sub -g NAME" },
-		{ "ssl.key.pem", "the key is in a file: --tls-key FILE" },
-		{ "enable.auto.commit", "what is committed is what was written: --ack" },
-		{ "enable.auto.offset.store", "what is committed is what was written: --ack" },
-		{ "enable.partition.eof", "the end is sub -e" },
-		{ "log.queue", "the library's lines are those of --debug" },
-	};
 	rd_kafka_conf_t *conf;
 	rd_kafka_conf_res_t res;
 	char why[300];
@@ -78,27 +80,15 @@ is_ours(const char *name, bool *secret)
 	return false;
 }
 
-void
-conf_list(struct buf *out)
+bool
+conf_is_ours(const char *name)
 {
-	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	rd_kafka_topic_conf_t *topic = rd_kafka_topic_conf_new();
-	const char **dump[2];
-	size_t n[2];
 	bool secret;
 
-	dump[0] = rd_kafka_conf_dump(conf, &n[0]);
-	dump[1] = rd_kafka_topic_conf_dump(topic, &n[1]);
-	buf_addf(out, "\nproperties of librdkafka %s, which are options, too:\n",
-		rd_kafka_version_str());
-	for (int i = 0; i < 2; i++) {
-		for (size_t j = 0; j + 1 < n[i]; j += 2)
-			if (!is_ours(dump[i][j], &secret))
-				buf_addf(out, "  %s=%s\n", dump[i][j], dump[i][j + 1]);
-		rd_kafka_conf_dump_free(dump[i], n[i]);
-	}
-	rd_kafka_conf_destroy(conf);
-	rd_kafka_topic_conf_destroy(topic);
+	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+		if (strcmp(name, ours[i][0]) == 0)
+			return true;
+	return is_ours(name, &secret);
 }
 
 /* ---- where the servers are ---- */

@@ -126,6 +126,13 @@ setup() { kafka_setup; }
 	run --separate-stderr timeout 10 mbus sub -X missing=fail "$t.none"
 	status_is 5
 	has "$stderr" "$t.none"
+	run --separate-stderr timeout 10 mbus sub -e "$t.none"
+	status_is 5
+	run --separate-stderr timeout 10 mbus sub -g "g$t" -X missing=fail "$t.none"
+	status_is 5
+	has "$stderr" "$t.none"
+	run --separate-stderr timeout 20 mbus pub "$t.none" x
+	status_is 0
 }
 
 @test "a group waits for a topic that is not there yet" {
@@ -253,7 +260,10 @@ stuck() {
 @test "-X: any of the library's; list shows them, a secret is not shown; wrong ones are refused" {
 	run --separate-stderr mbus pub -X list
 	status_is 0
-	has "$output" linger.ms enable.idempotence sasl.password
+	has "$output" $'\n  sasl.password=@FILE\n' $'\n  one_cpu=yes|no (default yes)\n' $'\n  missing=wait|fail (default wait)\n' \
+		$'\n  linger.ms=0 .. 900000 (default 5; pub)\n      Alias for queue.buffering.max.ms: Delay in milliseconds' \
+		$'\n  enable.idempotence=true, false (default false; mbus pub: true)\n' $'\n  socket.timeout.ms=' 'default 60000' \
+		$'\n  isolation.level=read_uncommitted, read_committed (default read_committed; sub)\n'
 	run --separate-stderr mbus pub -X no.such.property=1 "$t" x
 	status_is 2
 	has "$stderr" no.such.property
@@ -262,16 +272,69 @@ stuck() {
 	run --separate-stderr mbus pub -X sasl.password=hunter2 "$t" x
 	status_is 2
 	run ! grep -F hunter2 <<< "$stderr"
+	echo hunter2 > pw
+	chmod 600 pw
+	run -0 --separate-stderr mbus pub -X sasl.password=@pw -X kafka.linger.ms=3 -X dump
+	has "$output" kafka.linger.ms=3
+	run ! grep -F hunter2 <<< "$output$stderr"
+	for x in missing=never one_cpu=perhaps kafka.one_cpu= group.id=g enable.partition.eof=true \
+			partition.assignment.strategy=cooperative-sticky compression.codec=rot13; do
+		run --separate-stderr mbus sub -X $x "$t"
+		status_is 2
+		has "$stderr" "${x%%=*}"
+	done
+	has "$(man "$ROOT/man/mbus-kafka.7" 2> /dev/null || mandoc "$ROOT/man/mbus-kafka.7" | plain)" missing one_cpu
 	mbus pub -X kafka.linger.ms=1 -X compression.level=1 "$t" x
 }
 
-@test "SCRAM with this Kafka and an old library: the hint" {
+# library_before VERSION: what mbus is linked to is older.
+library_before() {
+	local version
+
+	version=$(mbus pub -X list | sed -n 's/^properties of librdkafka \([0-9.]*\).*/\1/p')
+	[ "$version" ] && [ "$version" != "$1" ] && [ "$(printf '%s\n' "$version" "$1" | sort -V | head -n 1)" = "$version" ]
+}
+
+@test "SCRAM with this Kafka: works, or fails with the hint when the library is older" {
+	local m command
+	local -a in=(-b 127.0.0.1:9093 --username mbus --password-file pw)
+
 	echo secret > pw
-	run --separate-stderr mbus pub -b 127.0.0.1:9093 --username mbus --password-file pw -X sasl.mechanism=SCRAM-SHA-256 "$t" x
-	case $status in
-	0) ;;		# 2.6.1 or later
-	4) has "$stderr" 'SCRAM' '2.6.1' ;;
-	*) fail "$status $stderr" ;;
-	esac
-	mbus pub -b 127.0.0.1:9093 --username mbus --password-file pw "$t" x
+	chmod 600 pw
+	admin create "$t"
+	for m in SCRAM-SHA-256 SCRAM-SHA-512; do
+		for command in "pub $t $m" "sub --body -o -1 -e $t"; do
+			# shellcheck disable=SC2086
+			run --separate-stderr mbus ${command%% *} "${in[@]}" -X sasl.mechanism=$m ${command#* }
+			if library_before 2.6.1; then
+				status_is 4
+				has "$stderr" SCRAM 2.6.1 'whatever the password'
+			else
+				status_is 0
+				[[ $command = pub* ]] || is "$output" $m
+			fi
+		done
+	done
+	# Of PLAIN it says nothing of the kind.
+	run -0 --separate-stderr mbus pub "${in[@]}" "$t" x
+	is "$stderr" ''
+	echo wrong > pw
+	run --separate-stderr mbus pub "${in[@]}" "$t" x
+	status_is 4
+	[[ $stderr != *2.6.1* ]]
+}
+
+@test "the library's lines are those of --debug, and nothing else is" {
+	admin create "$t"
+	run -0 --separate-stderr mbus pub --debug -X debug=broker "$t" x
+	has "$stderr" 'librdkafka: '
+	run -0 --separate-stderr mbus pub -v -X debug=broker "$t" x
+	is "$stderr" 'mbus: pub: 1 confirmed'
+	run -0 --separate-stderr mbus sub -v -X debug=all -o beginning -e --body "$t"
+	[[ $stderr != *librdkafka* ]] || fail "$stderr"
+	# A server that is not there is said once, by mbus.
+	run --separate-stderr mbus sub -b 127.0.0.1:9 "$t"
+	status_is 3
+	is "$(wc -l <<< "$stderr")" 1
+	has "$stderr" 'Connection refused'
 }
