@@ -247,8 +247,10 @@ set_producer(struct making *m, const struct kafka_broker *kb)
 }
 
 static void
-set_consumer(struct making *m, const char *group, bool to_end, bool one_cpu)
+set_consumer(struct making *m, const struct kafka_broker *kb, const char *group, bool to_end)
 {
+	bool one_cpu = kb->one_cpu;
+
 	if (group)
 		set(m, "group.id", group);
 	set(m, "enable.auto.commit", "false");
@@ -264,6 +266,10 @@ set_consumer(struct making *m, const char *group, bool to_end, bool one_cpu)
 	 * tiny. */
 	set(m, "queued.min.messages", one_cpu ? "200000" : "1000000");
 	set(m, "queued.max.messages.kbytes", one_cpu ? "20480" : "65536");
+	/* One answer is taken whole, whatever the queue has; of 100 partitions it would be
+	 * 50 MB. (It may not be below that property.) */
+	if (!conf_given(kb, "message.max.bytes"))
+		set(m, "fetch.max.bytes", "8388608");
 	set(m, "fetch.wait.max.ms", to_end ? "10" : "100");
 	set(m, "fetch.error.backoff.ms", "50");
 	if (to_end)
@@ -304,7 +310,7 @@ conf_make(struct kafka_broker *kb, rd_kafka_type_t type, const char *group, bool
 	if (type == RD_KAFKA_PRODUCER)
 		set_producer(&m, kb);
 	else
-		set_consumer(&m, group, to_end, kb->one_cpu);
+		set_consumer(&m, kb, group, to_end);
 	set_given(&m, kb);
 	if (!m.bad)
 		return m.conf;

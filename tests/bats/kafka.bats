@@ -87,6 +87,48 @@ setup() { kafka_setup; }
 	is "$(sort group.out)" $'before\none\ntwo'
 }
 
+# ---- many ----
+
+# measured COMMAND...: its memory at most, in kB, goes to the file kb.
+measured() {
+	python3 -c '
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+open("kb", "w").write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(status)' "$@"
+}
+bounded() { [ "$(cat kb)" -lt "$1" ] || [ "$MBUS_TEST_BUILD" != build ] || fail "$(cat kb) kB"; }
+
+@test "800,000 events of 12 partitions that nobody reads wait at the server, then they come" {
+	admin create "$t" 12
+	seq 1000001 1800000 | sed "s/.*/&:& $(printf %090d 0)/" | mbus pub --wire raw -l -K : "$t"
+	mkfifo sub.pipe
+	exec 7<> sub.pipe
+	measured mbus sub --body -o beginning -e "$t" > sub.pipe 7>&- 3>&- & PID[sub]=$!
+	sleep 3
+	cut -c 1-7 < sub.pipe > got 7>&- 3>&- & PID[cut]=$!
+	exec 7>&-
+	finish sub 60
+	is "$status" 0
+	finish cut
+	# 300 MB, if all were fetched.
+	bounded 150000
+	sort got | cmp - <(seq 1000001 1800000)
+}
+
+# bats test_tags=long
+@test "ten million events: all, in order, in bounded memory" {
+	admin create "$t"
+	seq 10000000 | measured mbus pub -v -W 120 -z lz4 --wire raw -l "$t" 2> pub.err
+	has "$(cat pub.err)" '10000000 confirmed'
+	bounded 150000
+	measured mbus sub --body -o beginning -e "$t" | cmp - <(seq 10000000)
+	bounded 150000
+	measured mbus sub --body -g "g$t" -o beginning -e "$t" | cmp - <(seq 10000000)
+	bounded 150000
+	committed "g$t" "$t" 10000000
+}
+
 # ---- topics ----
 
 @test "several topics, and patterns of them" {

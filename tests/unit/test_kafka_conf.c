@@ -225,6 +225,9 @@ TEST(subscribing)
 	check_str(sub("queued.max.messages.kbytes"), "65536");
 	give("queued.max.messages.kbytes", "1024");
 	check_str(sub("queued.max.messages.kbytes"), "1024");
+	check_str(sub("fetch.max.bytes"), "8388608");
+	give("message.max.bytes", "50000000");
+	check_str(sub("fetch.max.bytes"), "52428800");
 }
 
 TEST(connecting)
