@@ -215,8 +215,14 @@ group_lag(struct kafka_subs *su)
 			struct kafka_mark *m = &t->parts[i]->mark;
 			int64_t low, high;
 
-			if (m->gone || m->done < 0 || rd_kafka_get_watermark_offsets(
-			    su->client.rk, t->name.p, i, &low, &high) || high < 0)
+			if (m->gone || m->done < 0)
+				continue;
+			/* The end as the last answer had it; without one, as it was when
+			 * the partition was taken. */
+			if (rd_kafka_get_watermark_offsets(su->client.rk, t->name.p, i, &low, &high) ||
+			    high < 0)
+				high = t->parts[i]->end;
+			if (high < 0)
 				continue;
 			log_verbose("group %s: %s[%d] at %lld, lag %lld", su->group.name, t->name.p,
 				(int)i, (long long)m->done,

@@ -26,8 +26,9 @@ group_part(struct kafka_subs *su, const rd_kafka_topic_partition_t *tp)
 
 struct stored_ask {
 	struct kafka_ask ask;
-	rd_kafka_topic_partition_list_t *stored, *from, *end;
+	rd_kafka_topic_partition_list_t *stored, *from, *end, *until;
 	bool want_end;
+	int64_t until_ms;		/* -1: the end is where it is now */
 	struct position start;		/* where nothing is stored */
 	rd_kafka_resp_err_t code;
 };
@@ -43,6 +44,8 @@ stored_drop(struct kafka_ask *a)
 		rd_kafka_topic_partition_list_destroy(s->from);
 	if (s->end)
 		rd_kafka_topic_partition_list_destroy(s->end);
+	if (s->until)
+		rd_kafka_topic_partition_list_destroy(s->until);
 	free(s);
 }
 
@@ -100,7 +103,10 @@ stored_run(struct kafka_ask *a)
 		return;
 	if (s->want_end || (some && time != RD_KAFKA_OFFSET_BEGINNING) ||
 	    s->start.kind == POSITION_TAIL || s->start.kind == POSITION_OFFSET)
-		ask_times(s, &s->end, RD_KAFKA_OFFSET_END);
+		if (!ask_times(s, &s->end, RD_KAFKA_OFFSET_END))
+			return;
+	if (s->want_end && s->until_ms >= 0)
+		ask_times(s, &s->until, s->until_ms);
 }
 
 static int64_t
@@ -154,7 +160,8 @@ take_part(struct kafka_subs *su, struct stored_ask *s, int i)
 	part->revoking = false;
 	tp->offset = part->next;
 	if (ks && ks->s && ks->s->opts.ended && s->end && !ks->told) {
-		part->end = s->end->elems[i].offset;
+		part->end = s->until && s->until->elems[i].offset >= 0 ?
+			s->until->elems[i].offset : s->end->elems[i].offset;
 		part->ended = part->next >= part->end;
 		ks->nleft += !part->ended;
 	}
@@ -221,6 +228,7 @@ group_assign(struct kafka_subs *su)
 		if (!s->start.kind || s->start.kind == POSITION_STORED)
 			s->start.kind = POSITION_END;
 		s->want_end = o->ended != NULL;
+		s->until_ms = o->until.kind == POSITION_TIME ? o->until.n : -1;
 	}
 	ask_start(&su->client, &s->ask);
 }

@@ -218,6 +218,23 @@ subs_new(struct kafka_broker *kb)
 	return su;
 }
 
+/* Of a topic, or an expression. The library would wait for a topic that cannot be. */
+static bool
+is_name(struct bytes name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789._-";
+
+	if (!name.n || memchr(name.p, 0, name.n))
+		return false;
+	if (*name.p == '^')
+		return true;
+	for (size_t i = 0; i < name.n; i++)
+		if (!strchr(letters, name.p[i]))
+			return false;
+	return name.n <= 249;
+}
+
 int
 sub_subscribe(struct subscription *s, struct error *err)
 {
@@ -236,8 +253,9 @@ sub_subscribe(struct subscription *s, struct error *err)
 	    (!su->group.name || !o->group || strcmp(su->group.name, o->group) != 0))
 		return error_set(err, ERR_NOTFOUND, "the kafka broker has one group for all of its "
 			"subscriptions");
-	if (!s->topic.n || memchr(s->topic.p, 0, s->topic.n))
-		return error_set(err, ERR_USAGE, "the name of a topic");
+	if (!is_name(s->topic))
+		return error_set(err, ERR_USAGE, "a topic of Kafka has 1 to 249 letters, digits, '.', "
+			"'_' and '-'; one that begins with '^' is an expression for them");
 	ks = xcalloc(1, sizeof *ks);
 	ks->kb = kb;
 	ks->s = s;

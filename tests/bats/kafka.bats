@@ -40,6 +40,10 @@ setup() { kafka_setup; }
 	is "$(mbus sub --body -o beginning -o e@3000 "$t")" $'1000\n2000'
 	is "$(mbus sub --body -o s@2000 -o e@4000 "$t")" $'2000\n3000'
 	is "$(mbus sub --body -o s@5000 -e "$t")" ''
+	is "$(mbus sub --body -g "g$t" -o s@2000 -o e@4000 "$t")" $'2000\n3000'
+	committed "g$t" "$t" 3
+	is "$(mbus sub --body -g "g$t" -o e@4000 "$t")" ''
+	is "$(mbus sub --body -g "g$t" -e "$t")" 4000
 }
 
 @test "-e of an empty topic, of many partitions, of several topics; and none takes half a second" {
@@ -68,7 +72,8 @@ setup() { kafka_setup; }
 	seq 20 | sed 's/.*/k:&/' | mbus pub -l -K : "$t"
 	is "$(mbus sub -J -o beginning -e "$t" | grep '"key":"k"' | grep -o '"partition":[0-9]' | sort -u | wc -l)" 1
 	run --separate-stderr mbus pub --partition 4 "$t" x
-	[ "$status" = 1 ] || [ "$status" = 5 ] || fail "$status $stderr"
+	status_is 5
+	is "$(head -n 1 <<< "$stderr")" "mbus: pub: $t: Unknown partition"
 	run --separate-stderr mbus pub --partition -7 "$t" x
 	status_is 2
 }
@@ -198,6 +203,13 @@ bounded() { [ "$(cat kb)" -lt "$1" ] || [ "$MBUS_TEST_BUILD" != build ] || fail 
 	run --separate-stderr mbus pub 'no blanks' x
 	[ "$status" = 2 ] || [ "$status" = 1 ] || fail "$status"
 	has "$stderr" 'no blanks'
+	for name in 'no blanks' "$(printf 'x%.0s' {1..250})" 'é' 'a/b'; do
+		run --separate-stderr timeout 10 mbus sub "$name"
+		status_is 2
+		run --separate-stderr timeout 10 mbus sub -g "g$t" "$name"
+		status_is 2
+		has "$stderr" '1 to 249 letters'
+	done
 	admin create "$t" 1 max.message.bytes=1000
 	head -c 2000 /dev/urandom > big
 	run --separate-stderr mbus pub -f big "$t"
@@ -276,7 +288,11 @@ stuck() {
 	has "$(cat a.err)" "$t"
 	has "$(cat a.err)" "has ${t}[0], ${t}[1]"
 	grep -qi 'lag' a.err || fail "$(cat a.err)"
-	has "$(grep -i lag a.err)" 6
+	has "$(grep -i lag a.err)" "${t}[1] at 4, lag 6" "${t}[0] at 0, lag 0"
+	# Also when there is nothing to read.
+	mbus sub -v -g "g$t" -e "$t" > out 2> a.err
+	mbus sub -v -g "g$t" -e "$t" > out 2> a.err
+	has "$(cat a.err)" "${t}[1] at 10, lag 0"
 }
 
 # ---- transactions ----
