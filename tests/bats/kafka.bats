@@ -175,9 +175,12 @@ bounded() { [ "$(cat kb)" -lt "$1" ] || [ "$MBUS_TEST_BUILD" != build ] || fail 
 	has "$stderr" "$t.none"
 	run --separate-stderr timeout 10 mbus sub -e "$t.none"
 	status_is 5
-	run --separate-stderr timeout 10 mbus sub -g "g$t" -X missing=fail "$t.none"
-	status_is 5
-	has "$stderr" "$t.none"
+	for how in '-X missing=fail' -e; do
+		# shellcheck disable=SC2086
+		run --separate-stderr timeout 10 mbus sub -g "g$t" $how "$t.none"
+		status_is 5
+		has "$stderr" "$t.none"
+	done
 	run --separate-stderr timeout 20 mbus pub "$t.none" x
 	status_is 0
 }
@@ -293,6 +296,42 @@ stuck() {
 	mbus sub -v -g "g$t" -e "$t" > out 2> a.err
 	mbus sub -v -g "g$t" -e "$t" > out 2> a.err
 	has "$(cat a.err)" "${t}[1] at 10, lag 0"
+}
+
+# ---- time ----
+
+@test "-W bounds each event, also when there is no server or it does not answer" {
+	local begin
+
+	admin create "$t"
+	begin=$(now_ms)
+	run --separate-stderr mbus pub -v -W 1 -b 127.0.0.1:9 "$t" x
+	status_is 3
+	kafka_signal STOP
+	run --separate-stderr mbus pub -v -W 1 -l "$t" < <(seq 3)
+	kafka_signal CONT
+	[ "$status" = 1 ] || [ "$status" = 3 ] || fail "$status $stderr"
+	has "$stderr" '3 of 3 not delivered' 'within 1 s'
+	# A second, the library's second, and what a busy machine takes.
+	[ $(($(now_ms) - begin)) -lt 6000 ] || fail "$(($(now_ms) - begin)) ms"
+	mkfifo feed
+	mbus pub -v -W 1 -l "$t" < feed 2> pub.err 3>&- & PID[pub]=$!
+	exec 7> feed
+	echo 1 >&7
+	has_one() { [ "$(admin ends "$t")" -ge 1 ]; }
+	wait_for has_one
+	sleep 0.2
+	kafka_signal STOP
+	echo 2 >&7
+	begin=$(now_ms)
+	wait_for grep -q 'within 1 s' pub.err
+	[ $(($(now_ms) - begin)) -lt 3000 ] || fail "$(($(now_ms) - begin)) ms"
+	kafka_signal CONT
+	echo 3 >&7
+	exec 7>&-
+	finish pub
+	is "$status" 1
+	has "$(cat pub.err)" '1 of 3 not delivered: 1 unknown'
 }
 
 # ---- transactions ----
