@@ -441,6 +441,7 @@ connect_options(const struct common_args *c, struct broker_options *opts, struct
 	opts->username = c->username ? c->username : c->url_user;
 	opts->password = c->password;
 	opts->wire = (enum wire)c->wire;
+	opts->reconnect_given = c->reconnect;
 	if (c->reconnect)
 		opts->reconnect = c->reconnect_n;
 	return 0;

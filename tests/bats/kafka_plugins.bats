@@ -165,15 +165,36 @@ bodies() {
 }
 
 @test "SCRAM: with this broker the library can, and a wrong password is a wrong password" {
-	local m
+	local m begin
 
 	echo secret > pw
 	echo wrong > bad
+	chmod 600 pw bad
+	admin create "$t"
 	for m in SCRAM-SHA-256 SCRAM-SHA-512 PLAIN; do
 		mbus pub -b 127.0.0.1:9093 --username mbus --password-file pw -X sasl.mechanism=$m "$t" $m
 		run --separate-stderr mbus pub -b 127.0.0.1:9093 --username mbus --password-file bad -X sasl.mechanism=$m "$t" x
 		status_is 4
+		run --separate-stderr mbus sub -b 127.0.0.1:9093 --username mbus --password-file bad -X sasl.mechanism=$m "$t"
+		status_is 4
+		has "$stderr" 127.0.0.1:9093
+		# A host without a server is another thing, and takes no longer.
+		begin=$(now_ms)
+		run --separate-stderr mbus sub -b 127.0.0.1:9 --username mbus --password-file pw -X sasl.mechanism=$m "$t"
+		status_is 3
+		has "$stderr" 'Connection refused'
+		[ $(($(now_ms) - begin)) -lt 5000 ]
 	done
-	is "$(mbus sub --body -b 127.0.0.1:9093 --username mbus --password-file pw -X sasl.mechanism=SCRAM-SHA-256 \
-		-o beginning -e "$t")" $'SCRAM-SHA-256\nSCRAM-SHA-512\nPLAIN'
+	for m in SCRAM-SHA-256 SCRAM-SHA-512 PLAIN; do
+		is "$(mbus sub --body -b 127.0.0.1:9093 --username mbus --password-file pw -X sasl.mechanism=$m \
+			-o beginning -e "$t")" $'SCRAM-SHA-256\nSCRAM-SHA-512\nPLAIN'
+	done
+	# A server that does not answer: within the time that is given.
+	kafka_signal STOP
+	begin=$(now_ms)
+	run --separate-stderr mbus sub --connect-timeout 1 -b 127.0.0.1:9093 --username mbus --password-file bad \
+		-X sasl.mechanism=SCRAM-SHA-512 "$t"
+	kafka_signal CONT
+	status_is 3
+	[ $(($(now_ms) - begin)) -lt 3000 ]
 }
