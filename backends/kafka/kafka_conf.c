@@ -270,12 +270,12 @@ set_consumer(struct making *m, const struct kafka_broker *kb, const char *group,
 	set(m, "topic.metadata.refresh.interval.ms", "5000");
 	/* A fetcher whose queue is full looks again a second later; before librdkafka 2.2,
 	 * whatever it is told. On one CPU the queue is full only when the output is what is
-	 * slow, and then 200000 records of 100 bytes last longer than that. Otherwise it
-	 * must be long. What bounds the memory is the bytes; and, as each record costs 300
-	 * more than it has, the number when they are tiny. */
+	 * slow, and then 200000 records, or 64 MiB, last about as long as that. Otherwise it
+	 * must be longer. What bounds the memory is the bytes; and, as each record costs 300
+	 * more than it has, the number when they are small. */
 	set_if_known(m, "fetch.queue.backoff.ms", "10");
 	set(m, "queued.min.messages", one_cpu ? "200000" : "1000000");
-	set(m, "queued.max.messages.kbytes", one_cpu ? "20480" : "65536");
+	set(m, "queued.max.messages.kbytes", "65536");
 	/* One answer is taken whole, whatever the queue has; of 100 partitions it would be
 	 * 50 MB. (It may not be below that property.) */
 	if (!conf_given(kb, "message.max.bytes"))

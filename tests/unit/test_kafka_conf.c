@@ -220,7 +220,7 @@ TEST(subscribing)
 	check_str(sub("enable.partition.eof"), "false");
 	check_str(value_of(RD_KAFKA_CONSUMER, NULL, true, "enable.partition.eof"), "true");
 	check_str(value_of(RD_KAFKA_CONSUMER, NULL, true, "fetch.wait.max.ms"), "10");
-	check_str(sub("queued.max.messages.kbytes"), "20480");
+	check_str(sub("queued.max.messages.kbytes"), "65536");
 	check_str(sub("fetch.queue.backoff.ms"), rd_kafka_version() < 0x020200ff ? "(none)" : "10");
 	kb.one_cpu = false;
 	check_str(sub("queued.max.messages.kbytes"), "65536");

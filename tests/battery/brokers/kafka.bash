@@ -7,7 +7,7 @@
 BROKER=kafka
 LACKS='unix sni cut one-part nobody'
 WINDOW_KB=4096
-# The library fetches ahead, up to 20 MiB (queued.max.messages.kbytes), and takes 300
+# The library fetches ahead, up to 64 MiB (queued.max.messages.kbytes), and takes 300
 # bytes for each record besides. kafka.bats has a topic that is larger than that.
 SMALL_KB=60000
 CARRIES='header null-body'
