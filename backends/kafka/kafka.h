@@ -183,7 +183,7 @@ struct kafka_group {
 	enum { GROUP_CALM, GROUP_ASSIGN, GROUP_REVOKE } state;
 	rd_kafka_topic_partition_list_t *list;	/* of the rebalance */
 	struct loop_task task;
-	struct loop_timer patience, commit;
+	struct loop_timer patience, waits, commit;
 	rd_kafka_queue_t *leaving;	/* what comes while it leaves */
 	uint64_t committed_ns;
 	bool committing, assigned, warned, cooperative;
@@ -282,6 +282,8 @@ void read_poll(struct kafka_client *);
 /* kafka_group.c */
 void group_init(struct kafka_subs *);
 void group_rebalance(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
+/* Partitions are waited for. */
+void group_wait(struct kafka_subs *);
 /* A topic is waited for. */
 void group_missing(struct kafka_subs *);
 void group_release(struct kafka_subs *);

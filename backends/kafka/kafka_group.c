@@ -14,7 +14,10 @@
 
 #include "core/log.h"
 
-enum { PATIENCE_MS = 3000 };	/* for the output, before partitions are given away */
+enum {
+	PATIENCE_MS = 3000,		/* for the output, before partitions are given away */
+	WAIT_MS = 5000			/* for partitions, before it is said */
+};
 
 struct kafka_part *
 group_part(struct kafka_subs *su, const rd_kafka_topic_partition_t *tp)
@@ -196,6 +199,7 @@ stored_done(struct kafka_ask *a)
 	}
 	say_parts(g, "has", s->stored);
 	g->assigned = true;
+	loop_timer_clear(su->client.kb->b.loop, &g->waits);
 	su->client.up = true;
 	loop_timer_clear(su->client.kb->b.loop, &su->client.deadline);
 	if (group_dirty(su, NULL))
@@ -241,6 +245,7 @@ group_missing(struct kafka_subs *su)
 		if (ks->s && !ks->missing_told)
 			return;
 	su->group.assigned = true;
+	loop_timer_clear(su->client.kb->b.loop, &su->group.waits);
 }
 
 /* ---- revocations ---- */
@@ -281,6 +286,7 @@ give_away(struct kafka_subs *su)
 		rd_kafka_error_destroy(e);
 	}
 	rd_kafka_topic_partition_list_destroy(list);
+	group_wait(su);
 	group_next(su);
 }
 
@@ -359,6 +365,24 @@ group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partiti
 	loop_defer(c->kb->b.loop, &g->task);
 }
 
+/* Not a word comes from the library meanwhile. */
+static void
+group_waited(struct loop_timer *t)
+{
+	struct kafka_subs *su = t->arg;
+
+	log_verbose("group %s: no word of its partitions for %d s: a member does not answer, or "
+		"the one that leads cannot deal them out (mbus-kafka(7), Groups)", su->group.name,
+		WAIT_MS / 1000);
+}
+
+void
+group_wait(struct kafka_subs *su)
+{
+	if (!su->draining)
+		loop_timer_set(su->client.kb->b.loop, &su->group.waits, WAIT_MS);
+}
+
 void
 group_init(struct kafka_subs *su)
 {
@@ -366,6 +390,7 @@ group_init(struct kafka_subs *su)
 
 	g->task = (struct loop_task){ .fn = group_task, .arg = su };
 	g->patience = (struct loop_timer){ .fn = group_patience, .arg = su };
+	g->waits = (struct loop_timer){ .fn = group_waited, .arg = su };
 	commit_init(su);
 }
 
@@ -376,6 +401,7 @@ group_release(struct kafka_subs *su)
 
 	loop_task_cancel(&g->task);
 	loop_timer_clear(su->client.kb->b.loop, &g->patience);
+	loop_timer_clear(su->client.kb->b.loop, &g->waits);
 	loop_timer_clear(su->client.kb->b.loop, &g->commit);
 	if (g->list)
 		rd_kafka_topic_partition_list_destroy(g->list);

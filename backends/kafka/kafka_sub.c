@@ -137,8 +137,10 @@ subscribe_group(struct kafka_subs *su)
 				RD_KAFKA_PARTITION_UA);
 	code = rd_kafka_subscribe(su->client.rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
-	if (!code)
+	if (!code) {
+		group_wait(su);
 		return;
+	}
 	kafka_error(&err, code, NULL);
 	sub_tell_all(su, &err);
 }

@@ -88,7 +88,7 @@ share() {
 }
 join() {
 	case $1 in
-	mbus) start mbus mbus sub -g "q$t" --body "$t" ;;
+	mbus) start mbus mbus sub -v -g "q$t" --body "$t" ;;
 	kcat) start kcat stdbuf -oL kcat -q -b $K -G "q$t" "$t" ;;
 	v*) start_ready $1 "gm-$1" sub -topic "$t" -ready-fd 8 -queue "q$t" ;;
 	esac
@@ -163,6 +163,7 @@ led_by() {
 	shared "$1" kcat mbus
 	late() { bodies "$@" | awk '$1 > 800 && $1 < 10000' | cmp -s - <(seq 801 900); }
 	wait_for late "$1" kcat mbus
+	grep -q 'no word of its partitions for 5 s' mbus.err
 }
 # bats test_tags=long
 @test "a group that v1 leads: after ten seconds kcat and mbus have their share" { led_by v1; }
