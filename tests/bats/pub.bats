@@ -284,7 +284,7 @@ mbus: pub: 3 of 1000 not delivered: 2 refused, 1 unknown'
 @test "a signal before the end: counts, and death by that signal" {
 	local sig
 	mkfifo pub.in
-	for sig in INT TERM; do
+	for sig in INT TERM HUP; do
 		# A job in the background of a script ignores SIGINT: give it back.
 		rm -f pub.err
 		start pub env --default-signal=INT "${FAKE[@]}" pub -l t -X refuse=2
