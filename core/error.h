@@ -16,7 +16,7 @@
 
 #include "core/bytes.h"
 
-/* Each kind has one exit status (the table in error.c; cli.md 4). */
+/* Each kind has one exit status (the table in error.c). */
 enum error_kind {
 	ERR_NONE,
 	ERR_USAGE,		/* 2: a bad option, value or input line */
