@@ -218,7 +218,9 @@ help_command(int argc, char **argv)
 		n = error_set(&err, ERR_USAGE, "help takes one command, not %d", n);
 	if (n < 0)
 		return failed(&err);
-	return n == 0 || cmd ? print_help(cmd) : unknown_command(argv[0]);
+	if (n == 0 || cmd || strcmp(argv[0], "help") == 0)
+		return print_help(cmd);
+	return unknown_command(argv[0]);
 }
 
 /* `mbus` alone is a question, too, but not one that succeeded. */
