@@ -260,6 +260,9 @@ dispatch(struct top_args *args, struct error *env, int argc, char **argv)
 	struct error err = ERROR_INIT;
 	int status;
 
+	/* Behind --help and --version nothing was looked at: no command is an option. */
+	if (argc && argv[0][0] == '-' && answered(NULL, &args->common, &status))
+		return status;
 	if (argc && !cmd && strcmp(argv[0], "help") != 0)
 		return unknown_command(argv[0]);
 	if (answered(cmd, &args->common, &status))

@@ -248,7 +248,10 @@ refused() {
 	for c in pub sub registry topics; do same_bytes <("$MBUS" help $c) <("$MBUS" $c --help); done
 	same_bytes <("$MBUS" help) <("$MBUS" --help)
 	same_bytes <("$MBUS" help help) <("$MBUS" --help)
+	same_bytes <("$MBUS" --help --list) <("$MBUS" --help)
+	same_bytes <("$MBUS" --version --nonsense) <("$MBUS" --version)
 	refused 2 "unknown command 'pubb'" "did you mean pub?" -- help pubb
+	refused 2 "unknown command '--list'" -- -- --list
 	refused 2 "one command" -- help pub sub
 }
 
