@@ -7,7 +7,7 @@
  *	1. cli/cmd_NAME.c: an args struct that begins with struct common_args,
  *	   a table of options (cli/opt.h), run(), and last `const struct command
  *	   cmd_NAME`.
- *	2. its name below and in the table of cli/main.c.
+ *	2. its name below and in the table of cli/command.c.
  *	3. man/mbus-NAME.1; tests/bats/docs.bats compares it with the table.
  *
  * main() has read the options and the environment before run() is called, has

@@ -293,11 +293,10 @@ sub_connected(struct broker *b, const struct error *err, void *arg)
 	}
 	s->listening = true;
 	for (size_t i = 0; i < s->ntopics && !s->ending; i++) {
-		const char *topic = s->args->topics.v[i];
+		struct bytes topic = bytes_str(s->args->topics.v[i]);
 
-		if (!broker_subscribe(b, bytes_str(topic), &s->how, sub_event, sub_subscribed, s,
-		    &e)) {
-			error_prefix(&e, "%s", topic);
+		if (!broker_subscribe(b, topic, &s->how, sub_event, sub_subscribed, s, &e)) {
+			error_prefix_bytes(&e, topic);
 			sub_fail(s, &e);
 		}
 	}

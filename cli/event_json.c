@@ -29,8 +29,8 @@ struct field {
 static int
 bad_json(const struct event_json *e, struct error *err)
 {
-	return error_set(err, ERR_USAGE, "not JSON: %s (%zu)",
-		e->scan.error ? e->scan.error : "syntax error", e->scan.at);
+	return error_set(err, ERR_USAGE, "not JSON: %s, at byte %zu",
+		e->scan.error ? e->scan.error : "syntax error", e->scan.at + 1);
 }
 
 static int
@@ -103,7 +103,7 @@ take_base64(struct event_json *e, const char *what, struct bytes *out, struct er
 	if (take_string(e, what, &t, err) < 0)
 		return -1;
 	if (!base64_decode((char *)t.p, &len, t.p, t.n))
-		return error_set(err, ERR_USAGE, "%s: invalid base64 (%zu)", what, len);
+		return error_set(err, ERR_USAGE, "%s: invalid base64, at byte %zu", what, len + 1);
 	*out = bytes_of(t.p, len);
 	return 0;
 }

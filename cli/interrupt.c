@@ -32,7 +32,7 @@ interrupted(int signo, void *arg)
 int
 interrupt_watch(struct interrupt *i, struct loop *loop, struct error *err)
 {
-	static const int signals[] = { SIGINT, SIGTERM };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 
 	for (size_t n = 0; n < sizeof signals / sizeof *signals; n++) {
 		struct sigaction was;

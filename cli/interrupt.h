@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SIGINT and SIGTERM for commands that run a loop: the first one is told to the
- * command, which ends in order; a second one ends the process at once.
+ * SIGINT, SIGTERM and SIGHUP (the terminal was closed) for commands that run a
+ * loop: the first one is told to the command, which ends in order; a second one ends
+ * the process at once.
  */
 #ifndef MBUS_CLI_INTERRUPT_H
 #define MBUS_CLI_INTERRUPT_H

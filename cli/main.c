@@ -218,7 +218,9 @@ help_command(int argc, char **argv)
 		n = error_set(&err, ERR_USAGE, "help takes one command, not %d", n);
 	if (n < 0)
 		return failed(&err);
-	return n == 0 || cmd ? print_help(cmd) : unknown_command(argv[0]);
+	if (n == 0 || cmd || strcmp(argv[0], "help") == 0)
+		return print_help(cmd);
+	return unknown_command(argv[0]);
 }
 
 /* `mbus` alone is a question, too, but not one that succeeded. */
@@ -258,6 +260,9 @@ dispatch(struct top_args *args, struct error *env, int argc, char **argv)
 	struct error err = ERROR_INIT;
 	int status;
 
+	/* Behind --help and --version nothing was looked at: no command is an option. */
+	if (argc && argv[0][0] == '-' && answered(NULL, &args->common, &status))
+		return status;
 	if (argc && !cmd && strcmp(argv[0], "help") != 0)
 		return unknown_command(argv[0]);
 	if (answered(cmd, &args->common, &status))

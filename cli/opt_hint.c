@@ -37,7 +37,7 @@ static const struct hint hints[] = {
 	{ BEHIND_QOS, "q", NULL,
 		"is --quiet here and takes no QoS, which is --qos N (for a topic of that name: -t)" },
 	{ VALUE_OPTION, "-c", NULL,
-		"is --count N here (mosquitto's -c, a kept session, has no counterpart)" },
+		"is --count N here (mosquitto's -c, a kept session, is -X mqtt.session=TIME)" },
 	{ VALUE_OPTION, "-C", "sub",
 		"is --count N here (kcat's -C, consume, is what mbus sub does anyway)" },
 

@@ -218,7 +218,7 @@ struct subscribe_options {
 	bool no_headers;		/* the handler does not look at them: where reading
 					 * them costs, they may be left out */
 	/* With BROKER_END, once: all was delivered that was there when the
-	 * subscription began, or that was before `until`. NULL: not asked for. */
+	 * subscription began and is before `until`. NULL: not asked for. */
 	void (*ended)(struct subscription *, void *arg);
 };
 

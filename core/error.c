@@ -91,6 +91,8 @@ error_prefix_bytes(struct error *err, struct bytes b)
 	char text[PREFIX_MAX + 8];
 	size_t n = 0;
 
+	if (!b.n)
+		return -1;
 	/* One more than is shown, so that error_prefix() sees that it is cut. */
 	for (size_t i = 0; i < b.n && n <= PREFIX_MAX; i++) {
 		if (b.p[i]) {

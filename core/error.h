@@ -16,7 +16,7 @@
 
 #include "core/bytes.h"
 
-/* Each kind has one exit status (the table in error.c; cli.md 4). */
+/* Each kind has one exit status (the table in error.c). */
 enum error_kind {
 	ERR_NONE,
 	ERR_USAGE,		/* 2: a bad option, value or input line */
@@ -47,7 +47,8 @@ int error_sys(struct error *err, enum error_kind, const char *fmt, ...)
 int error_prefix(struct error *err, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The same with bytes from outside (a topic), in which a NUL is shown as \x00. */
+/* The same with bytes from outside (a topic), in which a NUL is shown as \x00. Where
+ * there are none, there is no prefix. */
 int error_prefix_bytes(struct error *err, struct bytes);
 
 /* The process's exit status for a kind (0 for ERR_NONE). */

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JSON on the event path: a writer of strings and a pull scanner, neither of
- * which allocates for what it reads. Documents that are not events (registry
- * answers, configuration) go through cJSON instead.
+ * which allocates for what it reads. What registries say is read by it, too.
  */
 #ifndef MBUS_CORE_JSON_H
 #define MBUS_CORE_JSON_H
 
 #include "core/buf.h"
 
-/* Quoted and escaped, as Go's encoding/json writes it (go-micro-wire.md 5.2):
+/* Quoted and escaped, as Go's encoding/json writes it:
  * < > & U+2028 U+2029 as \uXXXX, \n \r \t \b \f, other controls \u00XX, invalid
  * UTF-8 bytes as \ufffd, the rest raw. */
 void json_add_go_string(struct buf *, struct bytes);
-/* Quoted and escaped for our event lines (cli.md 6): controls, U+007F, U+2028
+/* Quoted and escaped for our event lines (mbus-sub(1)): controls, U+007F, U+2028
  * and U+2029 as \uXXXX; the bytes must be valid UTF-8. */
 void json_add_string(struct buf *, struct bytes);
 

@@ -3,7 +3,7 @@
  * The pull scanner, and the check built on it. See json.h.
  *
  * It stops at the same byte as Go's encoding/json and says the same about it,
- * because go-micro sends those words to the other side (go-micro-wire.md 2.5).
+ * because go-micro sends those words to the other side.
  * One thing looks odd in them and is kept: input that ends inside a number or a
  * word is complained about as if a space followed.
  *

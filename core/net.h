@@ -38,10 +38,10 @@ bool net_is_any(const union sockaddr_any *);
 /* Is this (ignoring the port) an address of one of this machine's interfaces? */
 bool net_is_ours(const union sockaddr_any *);
 
-/* The address to advertise for a bound one, as go-micro's addr.Extract does it
- * (go-micro-wire.md 2.3): a wildcard host becomes the first private address of
- * the interfaces, else the first public, else the first loopback one. out has
- * room for NET_TEXT_MAX; returns it. */
+/* The address to advertise for a bound one, as go-micro's addr.Extract does it:
+ * a wildcard host becomes the first private address of the interfaces, else the
+ * first public, else the first loopback one. out has room for NET_TEXT_MAX; returns
+ * it. */
 const char *net_advertise(const union sockaddr_any *bound, char *out);
 
 /* RFC 4122 version 4, lower case, 36 characters and a NUL. */

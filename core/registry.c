@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "core/buf.h"
+#include "core/json.h"
 
 struct bytes
 node_meta(const struct node *n, const char *key)
@@ -15,6 +15,36 @@ node_meta(const struct node *n, const char *key)
 		if (bytes_eq(n->metadata[i].key, k))
 			return n->metadata[i].value;
 	return (struct bytes){ NULL, 0 };
+}
+
+static int
+by_key(const void *a, const void *b)
+{
+	const struct keyval *x = a, *y = b;
+
+	return bytes_cmp(x->key, y->key);
+}
+
+void
+metadata_add_json(struct buf *out, const struct keyval *metadata, size_t n)
+{
+	struct keyval *sorted;
+
+	if (n == 0) {
+		buf_add_str(out, "null");
+		return;
+	}
+	sorted = xmalloc(n * sizeof *sorted);
+	memcpy(sorted, metadata, n * sizeof *sorted);
+	qsort(sorted, n, sizeof *sorted, by_key);
+	for (size_t i = 0; i < n; i++) {
+		buf_add_ch(out, i ? ',' : '{');
+		json_add_go_string(out, sorted[i].key);
+		buf_add_ch(out, ':');
+		json_add_go_string(out, sorted[i].value);
+	}
+	buf_add_ch(out, '}');
+	free(sorted);
 }
 
 /* Only "NAME.option" is this registry's; the rest is the broker's. */

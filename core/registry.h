@@ -39,6 +39,8 @@ struct service {
 
 /* Metadata by key; p NULL when absent. */
 struct bytes node_meta(const struct node *, const char *key);
+/* As Go writes a map: sorted by key, null when there is none. */
+void metadata_add_json(struct buf *, const struct keyval *, size_t n);
 
 struct registry;
 

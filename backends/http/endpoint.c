@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One keep-alive connection to a subscriber, with pipelined requests: that keeps
- * the publisher's order and is fast at once (design.md 2).
+ * the publisher's order and is fast at once.
  *
  * The first request on a connection goes alone; its answer shows that the node
  * lives and keeps connections, and opens the window.

@@ -9,7 +9,7 @@
 #include "core/text.h"
 #include "core/units.h"
 
-/* As go-micro registers a subscription (go-micro-wire.md 2.3). */
+/* As go-micro registers a subscription. */
 enum {
 	REGISTER_TTL_MS = 60 * 1000,
 	REGISTER_EVERY_MS = 30 * 1000,

@@ -2,7 +2,7 @@
 /*
  * The http broker: go-micro's default. There is no server. A subscriber listens,
  * and registers a node for each of its topics; a publisher looks the nodes up
- * and POSTs the message to each (go-micro-wire.md 2).
+ * and POSTs the message to each.
  *
  *	http.c		the broker itself: options, dialects, the ops
  *	server.c	the subscriber: listening, events, registering
@@ -15,7 +15,7 @@
  *	exchange.c	the bytes of a request and of an answer
  *	secure.c	when either side speaks TLS
  *
- * go-micro has two dialects that never see each other (2.1). We register with
+ * go-micro has two dialects that never see each other. We register with
  * both, each on a listener of its own, and publish to both.
  */
 #ifndef MBUS_HTTP_HTTP_H

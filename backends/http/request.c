@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests in, as go-micro's handler takes them, with its answers to what is no
- * event (go-micro-wire.md 2.5): byte for byte, but for the literal null and for
- * what reaches no subscription, which a truthful publisher must hear of.
+ * event: byte for byte, but for the literal null and for what reaches no
+ * subscription, which a truthful publisher must hear of.
  */
 #include <stdlib.h>
 #include <time.h>
@@ -43,7 +43,7 @@ is_form(struct bytes type)
 		(type.n == n || strchr("; \t", type.p[n]));
 }
 
-/* One request, as go-micro's handler takes it (go-micro-wire.md 2.5). */
+/* One request, as go-micro's handler takes it. */
 static void
 conn_handle(struct conn *c, const struct http_head *h, char *body, size_t len)
 {

@@ -22,15 +22,43 @@ mqtt_map_caps(enum wire wire, enum mqtt_version v)
 
 /* ---- topics ---- */
 
+/* What a text "should not include" (MQTT 5, 1.5.4: control characters, what is no
+ * character): Mosquitto ends the connection for it, and with it goes the answer to
+ * everything that is under way. 0: there is none. */
+static uint32_t
+unwelcome(struct bytes b)
+{
+	size_t i = 0;
+
+	while (i < b.n && (unsigned char)(b.p[i] - ' ') < 0x7f - ' ')
+		i++;
+	while (i < b.n) {
+		unsigned n = utf8_seq(b.p + i, b.n - i);
+		uint32_t c = utf8_decode(b.p + i, n);
+
+		if (c < ' ' || (c >= 0x7f && c <= 0x9f) || (c >= 0xfdd0 && c <= 0xfdef) ||
+		    (c & 0xfffe) == 0xfffe)
+			return c;
+		i += n;
+	}
+	return 0;
+}
+
 static int
 check_text(const char *what, struct bytes b, struct error *err)
 {
+	uint32_t c;
+
 	if (b.n > MQTT_TEXT_MAX)
 		return error_set(err, ERR_REFUSED, "%s: %zu bytes, and MQTT takes 65535", what, b.n);
 	if (b.n && memchr(b.p, '\0', b.n))
 		return error_set(err, ERR_REFUSED, "%s: holds a NUL, which MQTT does not carry", what);
 	if (!utf8_valid(b.p, b.n))
 		return error_set(err, ERR_REFUSED, "%s: not UTF-8, and MQTT carries text only", what);
+	c = unwelcome(b);
+	if (c)
+		return error_set(err, ERR_REFUSED, "%s: holds U+%04X, for which servers of MQTT end "
+			"the connection", what, (unsigned)c);
 	return 0;
 }
 

@@ -75,8 +75,6 @@ enum mqtt_where { MQTT_AT_CONNECT, MQTT_AT_PUBLISH, MQTT_AT_SUBSCRIBE, MQTT_AT_E
 
 /* Version 3.1.1's answers to CONNECT as version 5 has them. */
 unsigned mqtt_reason_of_connack(unsigned code);
-/* "Not authorized"; never NULL. */
-const char *mqtt_reason_text(unsigned reason);
 enum error_kind mqtt_reason_kind(unsigned reason, enum mqtt_where);
 /* Sets err to "DOING: Not authorized (0x87)", with the server's own words behind it
  * if there are any. Returns -1. */

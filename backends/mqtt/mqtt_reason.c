@@ -60,8 +60,9 @@ mqtt_reason_of_connack(unsigned code)
 	return code < sizeof of ? of[code] : 0x80;
 }
 
-const char *
-mqtt_reason_text(unsigned reason)
+/* "Not authorized"; never NULL. */
+static const char *
+reason_text(unsigned reason)
 {
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (words[i].code == reason)
@@ -95,5 +96,5 @@ mqtt_reason_error(struct error *err, enum mqtt_where where, const char *doing, u
 	struct bytes said)
 {
 	return error_set(err, mqtt_reason_kind(reason, where), "%s: %s (0x%02x)%s%.*s", doing,
-		mqtt_reason_text(reason), reason, said.n ? ": " : "", BYTES_FMT(said));
+		reason_text(reason), reason, said.n ? ": " : "", BYTES_FMT(said));
 }

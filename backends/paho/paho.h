@@ -103,7 +103,6 @@ struct paho_queue {
 	size_t size;			/* of one */
 };
 void *paho_queue_at(const struct paho_queue *, size_t);
-void paho_queue_swap(struct paho_queue *, struct paho_queue *);
 void paho_queue_release(struct paho_queue *);
 
 struct paho_box {

@@ -31,7 +31,7 @@ queue_add(struct paho_queue *q, const void *thing)
 	memcpy(paho_queue_at(q, q->n++), thing, q->size);
 }
 
-void
+static void
 paho_queue_swap(struct paho_queue *a, struct paho_queue *b)
 {
 	struct paho_queue t = *a;

@@ -204,27 +204,13 @@ dns_next_record(struct dns_reader *r, struct dns_record *rr)
 	return 1;
 }
 
-/* A name inside a record's data, from an offset in it up to its end. */
-static bool
-read_data_name(const struct dns_reader *r, const struct dns_record *rr, size_t skip,
-	struct dns_name *out)
-{
-	size_t at = (size_t)(rr->data - r->p) + skip;
-
-	return rr->ndata > skip && read_name(r, &at, out) &&
-		at == (size_t)(rr->data - r->p) + rr->ndata;
-}
-
-bool
-dns_read_ptr(const struct dns_reader *r, const struct dns_record *rr, struct dns_name *out)
-{
-	return read_data_name(r, rr, 0, out);
-}
-
 bool
 dns_read_srv(const struct dns_reader *r, const struct dns_record *rr, struct dns_srv *out)
 {
-	if (!read_data_name(r, rr, 6, &out->target))
+	size_t data = (size_t)(rr->data - r->p), at = data + 6;
+
+	/* The name fills the rest of the data. */
+	if (rr->ndata <= 6 || !read_name(r, &at, &out->target) || at != data + rr->ndata)
 		return false;
 	out->priority = get16(rr->data);
 	out->weight = get16(rr->data + 2);

@@ -86,8 +86,7 @@ bool dns_open(struct dns_reader *, const void *p, size_t n);
  * begin behind the questions, which are skipped if they were not read. */
 int dns_next_question(struct dns_reader *, struct dns_question *);
 int dns_next_record(struct dns_reader *, struct dns_record *);
-/* The data of a PTR, a SRV. false: malformed. */
-bool dns_read_ptr(const struct dns_reader *, const struct dns_record *, struct dns_name *);
+/* The data of a SRV. false: malformed. */
 bool dns_read_srv(const struct dns_reader *, const struct dns_record *, struct dns_srv *);
 /* Joins the character-strings of a TXT. false: malformed. */
 bool dns_read_txt(struct bytes data, struct buf *out);

@@ -4,10 +4,10 @@
  *
  *	{"Header":{"k":"v"},"Body":"aGVsbG8="}
  *
- * Written byte for byte as Go's encoding/json writes it (go-micro-wire.md 5.2:
- * key order, sorted names, escapes, padded base64, null for what is not there)
- * and read as its decoder reads it (2.6: any case of the two keys, unknown ones
- * skipped, last one wins, headers merge, Body as string or array of bytes).
+ * Written byte for byte as Go's encoding/json writes it (key order,
+ * sorted names, escapes, padded base64, null for what is not there) and read as its
+ * decoder reads it (any case of the two keys, unknown ones skipped, last one wins,
+ * headers merge, Body as string or array of bytes).
  * No I/O, no clock. What a decode allocates lives in its struct and is reused.
  */
 #ifndef MBUS_PROTO_ENVELOPE_H

@@ -88,13 +88,13 @@ struct bytes http_path(struct bytes target);
 /* Escaped as Go's url.QueryEscape: space '+', kept A-Za-z0-9-_.~, else %XX. */
 void http_add_query_escaped(struct buf *, struct bytes);
 
-/* The request a go-micro publisher sends (go-micro-wire.md 2.4), byte for byte:
+/* The request a go-micro publisher sends, byte for byte:
  * POST <path>?id=<id> and the five headers. Only the head: the envelope of
  * content_length bytes goes behind it. The id is escaped here. */
 void http_add_publish_head(struct buf *, struct bytes path, struct bytes id, struct bytes host,
 	size_t content_length);
 
-/* The replies of a go-micro subscriber (go-micro-wire.md 2.5). date: the value of
+/* The replies of a go-micro subscriber. date: the value of
  * the Date header, 29 bytes, from http_date(). close: adds "Connection: close". */
 void http_add_ok(struct buf *, const char *date, bool close);
 /* {"id":"go.micro.broker","code":..,"detail":..,"status":..}; 405 gets Go's

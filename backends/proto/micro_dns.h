@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The packets of go-micro's mdns registry (go-micro-wire.md 6.4), over dns.h:
- * what its nodes ask, answer and announce, byte for byte, and what is taken
- * from theirs. No I/O.
+ * The packets of go-micro's mdns registry, over dns.h: what its nodes ask,
+ * answer and announce, byte for byte, and what is taken from theirs. No I/O.
  *
  *	greeter.micro.			the service: asked for by type PTR
  *	greeter-1.greeter.micro.	an instance: node id, service, domain

@@ -9,36 +9,6 @@
 
 /* ---- writing ---- */
 
-static int
-by_key(const void *a, const void *b)
-{
-	const struct keyval *x = a, *y = b;
-
-	return bytes_cmp(x->key, y->key);
-}
-
-static void
-add_metadata(struct buf *out, const struct keyval *metadata, size_t n)
-{
-	struct keyval *sorted;
-
-	if (n == 0) {
-		buf_add_str(out, "null");
-		return;
-	}
-	sorted = xmalloc(n * sizeof *sorted);
-	memcpy(sorted, metadata, n * sizeof *sorted);
-	qsort(sorted, n, sizeof *sorted, by_key);
-	for (size_t i = 0; i < n; i++) {
-		buf_add_ch(out, i ? ',' : '{');
-		json_add_go_string(out, sorted[i].key);
-		buf_add_ch(out, ':');
-		json_add_go_string(out, sorted[i].value);
-	}
-	buf_add_ch(out, '}');
-	free(sorted);
-}
-
 void
 micro_txt_write(struct buf *out, struct bytes service, struct bytes version,
 	const struct keyval *metadata, size_t nmetadata)
@@ -47,7 +17,7 @@ micro_txt_write(struct buf *out, struct bytes service, struct bytes version,
 	uLongf len;
 
 	buf_add_str(&json, "{\"Metadata\":");
-	add_metadata(&json, metadata, nmetadata);
+	metadata_add_json(&json, metadata, nmetadata);
 	buf_add_str(&json, ",\"Service\":");
 	json_add_go_string(&json, service);
 	buf_add_str(&json, ",\"Version\":");

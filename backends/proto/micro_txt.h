@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The TXT record in which go-micro's mdns registry keeps what DNS has no place
- * for: a JSON object, zlib, lower-case hex, character-strings of 255 bytes
- * (go-micro-wire.md 6.4). Written in the key order of v4.10.2 and later, read
- * in any, from any zlib stream. No I/O; a reader's memory is its struct's and
- * is reused.
+ * for: a JSON object, zlib, lower-case hex, character-strings of 255 bytes.
+ * Written in the key order of v4.10.2 and later, read in any, from any zlib
+ * stream. No I/O; a reader's memory is its struct's and is reused.
  */
 #ifndef MBUS_PROTO_MICRO_TXT_H
 #define MBUS_PROTO_MICRO_TXT_H

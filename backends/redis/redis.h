@@ -198,8 +198,6 @@ void conn_follow(struct redis_broker *);
  * connection must be ready. */
 struct buf *conn_command(struct redis_conn *, enum redis_expect, uint64_t id, size_t nwords);
 void conn_failed(struct redis_conn *, const struct error *);
-/* Its connection has gone: what was under way gets its fate. */
-void conn_forget(struct redis_conn *, const struct error *, bool again);
 
 /* redis_error.c */
 void redis_error(const struct resp_value *, struct error *);
@@ -212,9 +210,6 @@ int pub_event(struct redis_broker *, const struct publication *, struct error *)
 void pub_reply(struct redis_conn *, const struct flight_entry *, const struct resp_value *);
 void pub_resume(struct redis_conn *);
 void pub_lost(struct redis_conn *, uint64_t written, const struct error *, bool again);
-void pub_settle(struct redis_conn *, const struct flight_entry *, enum fate, const struct error *);
-/* Gives an entry's bytes to another connection. */
-void pub_move(struct redis_conn *from, const struct flight_entry *, struct redis_conn *to);
 void pub_deadline(struct loop_timer *);
 void pub_written(struct redis_conn *);
 
@@ -228,7 +223,6 @@ void pubsub_reply(struct redis_conn *, struct redis_sub *, const struct resp_val
 void pubsub_resume(struct redis_conn *);
 int pubsub_audience(struct redis_broker *, struct error *);
 void pubsub_audience_reply(struct redis_conn *, const struct resp_value *);
-void topics_rebuild(struct redis_broker *);
 struct redis_conn *subscriber_conn(struct redis_broker *);
 /* For -v and for who waits: a subscription is live, or cannot be. */
 void sub_told(struct redis_sub *, const struct error *);
@@ -285,7 +279,6 @@ struct redis_conn *cluster_node(struct redis_broker *, struct redis_conn *from,
 void cluster_map(struct redis_broker *, unsigned slot, struct redis_conn *);
 void cluster_slots(struct redis_conn *, const struct resp_value *);
 void cluster_release(struct redis_broker *);
-unsigned cluster_slot(struct bytes topic);
 
 struct redis_sub *sub_by_cookie(struct redis_broker *, uint64_t cookie);
 

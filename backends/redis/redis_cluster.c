@@ -13,7 +13,7 @@ enum { NODES_MAX = 1000 };
 
 /* CRC-16 of polynomial 0x1021 over what is between the first '{' and the next '}',
  * if there is something, else over all. */
-unsigned
+static unsigned
 cluster_slot(struct bytes topic)
 {
 	const char *open = topic.n ? memchr(topic.p, '{', topic.n) : NULL, *close;

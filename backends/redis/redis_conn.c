@@ -240,7 +240,7 @@ conn_drained(struct link *l)
 
 /* ---- the end of a connection ---- */
 
-void
+static void
 conn_forget(struct redis_conn *c, const struct error *err, bool again)
 {
 	uint64_t written = link_written(c->link);

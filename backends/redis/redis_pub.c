@@ -181,7 +181,7 @@ pub_resume(struct redis_conn *c)
 
 /* ---- fates ---- */
 
-void
+static void
 pub_settle(struct redis_conn *c, const struct flight_entry *e, enum fate fate,
 	const struct error *err)
 {
@@ -203,7 +203,7 @@ pub_pop(struct redis_conn *c)
 	}
 }
 
-void
+static void
 pub_move(struct redis_conn *from, const struct flight_entry *e, struct redis_conn *to)
 {
 	struct flight_entry *moved = flight_push(&to->flight);

@@ -39,7 +39,7 @@ topic_hash(struct bytes t)
 	return (size_t)(h ^ (h >> 32));
 }
 
-void
+static void
 topics_rebuild(struct redis_broker *rb)
 {
 	size_t n = 0;

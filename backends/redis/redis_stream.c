@@ -19,16 +19,7 @@
 
 #include "core/log.h"
 
-enum {
-	BLOCK_MAX_MS = 5000,
-	LATE_MS = 1000			/* for `until`: what may be late by clocks */
-};
-
-static bool
-has_until(const struct redis_sub *rs)
-{
-	return rs->s->opts.until.kind == POSITION_TIME;
-}
+enum { BLOCK_MAX_MS = 5000 };
 
 /* ---- delivering ---- */
 
@@ -58,10 +49,8 @@ is_behind(struct redis_sub *rs, struct redis_id id)
 {
 	if (rs->rb->group)
 		return false;
-	if (!has_until(rs))
+	if (rs->s->opts.until.kind != POSITION_TIME || (int64_t)id.ms < rs->s->opts.until.n)
 		return rs->s->opts.ended && id_cmp(id, rs->last) > 0;
-	if ((int64_t)id.ms < rs->s->opts.until.n)
-		return false;
 	rs->ended = true;
 	broker_ended(rs->s);
 	return true;
@@ -110,7 +99,7 @@ reads(const struct redis_sub *rs)
 static bool
 at_end(const struct redis_sub *rs)
 {
-	return !rs->rb->group && rs->s->opts.ended && !has_until(rs) &&
+	return !rs->rb->group && rs->s->opts.ended &&
 		id_cmp(rs->at, rs->last) >= 0;
 }
 
@@ -244,8 +233,7 @@ stream_read(struct redis_broker *rb)
 			end_sub(rs);
 			continue;
 		}
-		if (rs->s->opts.ended && (!has_until(rs) || redis_clock_us() / 1000 >=
-		    rs->s->opts.until.n + LATE_MS))
+		if (rs->s->opts.ended)
 			block = false;
 		n++;
 	}
@@ -277,8 +265,7 @@ static void
 read_nothing(struct redis_broker *rb)
 {
 	for (struct redis_sub *rs = rb->subs; rs; rs = rs->next)
-		if (reads(rs) && rs->s->opts.ended && (!has_until(rs) ||
-		    redis_clock_us() / 1000 >= rs->s->opts.until.n + LATE_MS))
+		if (reads(rs) && rs->s->opts.ended)
 			end_sub(rs);
 }
 

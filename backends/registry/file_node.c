@@ -81,37 +81,6 @@ add_member(struct buf *out, const char *name, struct bytes value)
 	}
 }
 
-static int
-by_key(const void *a, const void *b)
-{
-	const struct keyval *x = a, *y = b;
-
-	return bytes_cmp(x->key, y->key);
-}
-
-/* Sorted by key, as Go writes a map. */
-static void
-add_metadata(struct buf *out, const struct node *n)
-{
-	struct keyval *sorted;
-
-	if (n->nmetadata == 0) {
-		buf_add_str(out, "null");
-		return;
-	}
-	sorted = xmalloc(n->nmetadata * sizeof *sorted);
-	memcpy(sorted, n->metadata, n->nmetadata * sizeof *sorted);
-	qsort(sorted, n->nmetadata, sizeof *sorted, by_key);
-	for (size_t i = 0; i < n->nmetadata; i++) {
-		buf_add_ch(out, i ? ',' : '{');
-		json_add_go_string(out, sorted[i].key);
-		buf_add_ch(out, ':');
-		json_add_go_string(out, sorted[i].value);
-	}
-	buf_add_ch(out, '}');
-	free(sorted);
-}
-
 static const char *
 why_not(const struct service *s)
 {
@@ -143,7 +112,7 @@ file_node_write(struct buf *out, const struct service *s, const struct file_owne
 	buf_add_ch(out, ',');
 	add_member(out, "version", s->version.p ? s->version : BYTES(""));
 	buf_add_str(out, ",\"metadata\":null,\"endpoints\":null,\"nodes\":[{\"metadata\":");
-	add_metadata(out, s->nodes);
+	metadata_add_json(out, s->nodes->metadata, s->nodes->nmetadata);
 	buf_add_ch(out, ',');
 	add_member(out, "id", s->nodes->id);
 	buf_add_ch(out, ',');

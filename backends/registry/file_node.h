@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The text of one node's file in the file registry: go-micro's JSON of a service
- * (go-micro-wire.md 6.2) with its one node, and what tells whether it is still true:
+ * with its one node, and what tells whether it is still true:
  *
  *	{"name":"micro.http.broker","version":"ff.http.broadcast","metadata":null,
  *	 "endpoints":null,"nodes":[{"metadata":{"topic":"t"},"id":"t-1",

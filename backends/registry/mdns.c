@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The mdns registry: go-micro's default, compatible with it in both directions
- * (go-micro-wire.md 6.4). No server: who registers a node answers for it by
- * multicast DNS. See mdns.h for what is in which file.
+ * The mdns registry: go-micro's default, compatible with it in both directions.
+ * No server: who registers a node answers for it by multicast DNS. See mdns.h for
+ * what is in which file.
  *
  * Anybody on the network may answer. What can be checked is checked (mdns_allow.c),
  * and nodes of ours on a loopback address are told to this machine only.

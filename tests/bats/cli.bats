@@ -244,6 +244,17 @@ refused() {
 	refused 2 "no such registry: mdsn" "did you mean mdns?" -- pub --registry mdsn t b
 }
 
+@test "help explains each command, itself, and nothing else" {
+	for c in pub sub registry topics; do same_bytes <("$MBUS" help $c) <("$MBUS" $c --help); done
+	same_bytes <("$MBUS" help) <("$MBUS" --help)
+	same_bytes <("$MBUS" help help) <("$MBUS" --help)
+	same_bytes <("$MBUS" --help --list) <("$MBUS" --help)
+	same_bytes <("$MBUS" --version --nonsense) <("$MBUS" --version)
+	refused 2 "unknown command 'pubb'" "did you mean pub?" -- help pubb
+	refused 2 "unknown command '--list'" -- -- --list
+	refused 2 "one command" -- help pub sub
+}
+
 @test "completion: the scripts in the binary are those in completions/" {
 	"$MBUS" --completion bash > got
 	same_bytes "$ROOT/completions/mbus.bash" got

@@ -436,3 +436,4 @@ cut_short() {
 
 @test "a sub ended by SIGTERM has confirmed what it printed, and nothing else" { cut_short TERM; }
 @test "a sub ended by SIGINT has confirmed what it printed, and nothing else" { cut_short INT; }
+@test "a sub whose terminal is closed has confirmed what it printed, and nothing else" { cut_short HUP; }

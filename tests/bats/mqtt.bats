@@ -169,6 +169,30 @@ fake_is_content() {
 	has "$stderr" "headers" "--omit header"
 }
 
+@test "what Mosquitto ends the connection for is refused, and takes nobody along" {
+	mosquitto_start
+	start_sub ours --body -c 4 'c/#'
+	cat > lines <<-'END'
+		{"topic":"c/1","body":"one"}
+		{"topic":"c/\t","body":"tab"}
+		{"topic":"c/2","headers":{"k":"a\nb"},"body":"newline"}
+		{"topic":"c/3","headers":{"\uffff":"v"},"body":"none"}
+		{"topic":"c/4","headers":{"k":"v"},"body":"two"}
+	END
+	run --separate-stderr mbus pub --wire raw -J < lines
+	status_is 1
+	has "$stderr" "stdin:2: topic: holds U+0009" "header k: value: holds U+000A" \
+		"header name: holds U+FFFF" "3 of 5 not delivered: 3 refused"
+	# In the envelope they are JSON.
+	run --separate-stderr mbus pub -J -t c/5 < <(sed -n '3p;5p' lines)
+	status_is 0
+	finish ours
+	is "$(< ours.out)" $'one\ntwo\nnewline\ntwo'
+	run --separate-stderr mbus sub -W 5 $'c/\t'
+	status_is 2
+	has "$stderr" "U+0009"
+}
+
 @test "wildcards show the event's own topic; + and # cannot be published to" {
 	mosquitto_start
 	start_sub ours -J -c 3 'w/+/x' 'v/#'

@@ -270,7 +270,7 @@ refuses() {
 	is "$output$stderr" ""
 	[ $t -ge 300 ]
 	# Each event begins the time anew.
-	run --separate-stderr fake sub t --idle 400ms --body -X count=6 -X every=100
+	run --separate-stderr fake sub t --idle 1500ms --body -X count=6 -X every=300
 	status_is 0
 	is "${#lines[@]}" 6
 	run --separate-stderr fake sub t -w 200ms --body -X count=2 -X every=1000

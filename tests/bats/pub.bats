@@ -144,8 +144,8 @@ recorded() {
 		'{"topic":"t","body":"2"}' > in
 	run --separate-stderr fake pub -J -X record=r < in
 	status_is 2
-	is "$stderr" "mbus: pub: stdin:2: body_b64: invalid base64 (2)
-mbus: pub: stdin:3: not JSON: unexpected end of JSON input (9)
+	is "$stderr" "mbus: pub: stdin:2: body_b64: invalid base64, at byte 3
+mbus: pub: stdin:3: not JSON: unexpected end of JSON input, at byte 10
 mbus: pub: 2 of 4 not delivered: 2 bad lines"
 	recorded "$(record t - 1)" "$(record t - 2)"
 	run --separate-stderr fake pub -J -f in -X refuse=1
@@ -284,7 +284,7 @@ mbus: pub: 3 of 1000 not delivered: 2 refused, 1 unknown'
 @test "a signal before the end: counts, and death by that signal" {
 	local sig
 	mkfifo pub.in
-	for sig in INT TERM; do
+	for sig in INT TERM HUP; do
 		# A job in the background of a script ignores SIGINT: give it back.
 		rm -f pub.err
 		start pub env --default-signal=INT "${FAKE[@]}" pub -l t -X refuse=2

@@ -96,6 +96,9 @@ assert events[2]["body"] == "" and events[2]["key"] == "", events[2]'
 	read_is $'later\nlatest' -o s@7000 -e T
 	read_is $'early\nlater' -o beginning -o e@9000 T
 	read_is 'later' -o s@6000 -o e@8000 T
+	# A time to come is no reason to wait, here as over kafka.
+	read_is $'early\nlater\nlatest' -o beginning -o e@2100-01-01T00:00:00Z T
+	read_is '' -o e@2100-01-01T00:00:00Z T
 	read_is $'a\nb\nc\nd\ne\nearly\nlater\nlatest' -o beginning -e S T
 	run --separate-stderr timeout 10 mbus sub "${X[@]}" -o stored S
 	status_is 2

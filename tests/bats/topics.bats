@@ -50,7 +50,7 @@ odd=(a. .a . .. a..b '...' 'two words' ' ' "it's" 'say "x"' 'back\slash' '\t1' '
 @test "what cannot be carried is refused with the reason" {
 	run --separate-stderr mbus sub ''
 	status_is 2
-	has "$stderr" 'no empty topic'
+	is "$stderr" 'mbus: sub: the http broker has no empty topic'
 	run --separate-stderr mbus sub $'a\xffb'
 	status_is 2
 	has "$stderr" 'not UTF-8'

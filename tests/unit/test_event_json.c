@@ -148,7 +148,7 @@ TEST(lines_of_nats)
 
 TEST(errors_name_the_field)
 {
-	bad("", "not JSON: unexpected end of JSON input (0)");
+	bad("", "not JSON: unexpected end of JSON input, at byte 1");
 	bad("[1]", "not a JSON object");
 	bad("{\"topic\":\"t\"}", "body: missing");
 	bad("{\"body\":5}", "body: not a string");
@@ -157,8 +157,8 @@ TEST(errors_name_the_field)
 	bad("{\"body\":\"a\",\"body\":\"a\"}", "body: given twice");
 	bad("{\"body\":\"a\",\"body_b64\":\"\"}", "body_b64: given twice");
 	bad("{\"topic\":\"a\",\"Subject\":\"\"}", "Subject: given twice");
-	bad("{\"body_b64\":\"aG!=\"}", "body_b64: invalid base64 (2)");
-	bad("{\"body_b64\":\"aGk\"}", "body_b64: invalid base64 (0)");
+	bad("{\"body_b64\":\"aG!=\"}", "body_b64: invalid base64, at byte 3");
+	bad("{\"body_b64\":\"aGk\"}", "body_b64: invalid base64, at byte 1");
 	bad("{\"body\":\"\xff\"}", "body: invalid UTF-8");
 	bad("{\"body\":\"\xed\xa0\x80\"}", "body: invalid UTF-8");
 	bad("{\"body\":\"\\ud800\"}", "body: half a surrogate pair");
@@ -167,11 +167,11 @@ TEST(errors_name_the_field)
 	bad("{\"v\":2,\"body\":\"\"}",
 		"v: version 2 of the event lines; only version 1 is known here");
 	bad("{\"v\":\"1\",\"body\":\"\"}", "v: not a number");
-	bad("{\"body\":\"\"} x", "not JSON: invalid character 'x' after top-level value (12)");
+	bad("{\"body\":\"\"} x", "not JSON: invalid character 'x' after top-level value, at byte 13");
 	bad("{\"headers\":5}", "headers: neither an object nor an array");
 	bad("{\"headers\":{\"a\":5}}",
 		"headers: a: the value: neither a string, null nor {\"b64\":\"...\"}");
-	bad("{\"headers\":{\"a\":{\"b64\":\"=\"}}}", "headers: a: the value: invalid base64 (0)");
+	bad("{\"headers\":{\"a\":{\"b64\":\"=\"}}}", "headers: a: the value: invalid base64, at byte 1");
 	bad("{\"headers\":{\"a\":{\"b64\":1}}}", "headers: a: the value: b64: not a string");
 	bad("{\"headers\":{\"a\":{}}}",
 		"headers: a: the value: neither a string, null nor {\"b64\":\"...\"}");

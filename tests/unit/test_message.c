@@ -54,7 +54,7 @@ TEST(prefixes_leave_room_for_the_reason)
 
 TEST(the_graver_error_wins)
 {
-	/* From the lightest; the exit statuses of cli.md 4. */
+	/* From the lightest; as error_exit_status() has them. */
 	static const struct { enum error_kind kind; int status; } order[] = {
 		{ ERR_NONE, 0 }, { ERR_USAGE, 2 }, { ERR_REFUSED, 1 }, { ERR_UNKNOWN, 1 },
 		{ ERR_TIMEOUT, 124 }, { ERR_NOTFOUND, 5 }, { ERR_CONNECT, 3 }, { ERR_AUTH, 4 },

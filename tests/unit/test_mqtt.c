@@ -371,6 +371,11 @@ TEST(matching)
 
 TEST(topics_and_filters)
 {
+	static const char *const unwelcome[] = { "a\tb", "\x01", "a\x7f", "a\xc2\x80z",
+		"\xc2\x9f", "\xef\xb7\x90", "\xef\xb7\xaf", "\xef\xbf\xbe", "a\xef\xbf\xbf",
+		"\xf0\x9f\xbf\xbe", "\xf4\x8f\xbf\xbf" };
+	static const char *const welcome[] = { " ", "~", "\xc2\xa0", "\xef\xb7\x8f",
+		"\xef\xb7\xb0", "\xef\xbf\xbd", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbd" };
 	struct error err;
 	struct buf b = BUF_INIT;
 
@@ -381,6 +386,15 @@ TEST(topics_and_filters)
 	check_int(mqtt_check_topic(BYTES("a\0b"), &err), -1);
 	check_int(mqtt_check_topic(BYTES("\xff"), &err), -1);
 	check_int(err.kind, ERR_REFUSED);
+	/* Mosquitto ends the connection for these, and takes those below. */
+	for (size_t i = 0; i < sizeof unwelcome / sizeof *unwelcome; i++) {
+		check_int(mqtt_check_topic(bytes_str(unwelcome[i]), &err), -1);
+		check_int(mqtt_check_filter(bytes_str(unwelcome[i]), NULL, &err), -1);
+	}
+	for (size_t i = 0; i < sizeof welcome / sizeof *welcome; i++) {
+		check_int(mqtt_check_topic(bytes_str(welcome[i]), &err), 0);
+		check_int(mqtt_check_filter(bytes_str(welcome[i]), NULL, &err), 0);
+	}
 	check_int(mqtt_check_filter(BYTES("a/+/#"), NULL, &err), 0);
 	check_int(mqtt_check_filter(BYTES("#"), "g", &err), 0);
 	check_int(mqtt_check_filter(BYTES("a#"), NULL, &err), -1);
