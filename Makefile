@@ -87,7 +87,9 @@ src_core = $(wildcard core/*.c)
 src_proto = $(filter-out backends/proto/micro_%,$(wildcard backends/proto/*.c))
 src_cli = $(wildcard cli/*.c)
 src_in = $(sort $(foreach b,$(in),$(SRC_$(b))))
-src_bin = $(src_core) $(src_proto) $(src_cli) $(src_in)
+# ThreadSanitizer is blind for the threads of a library without it.
+src_tsan = $(if $(filter thread,$(subst $(comma), ,$(SANITIZE))),tests/tools/c11_threads.c)
+src_bin = $(src_core) $(src_proto) $(src_cli) $(src_in) $(src_tsan)
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 # What unit tests and fuzz targets link: everything but main().
 obj_test = $(filter-out $(B)/cli/main.o,$(call obj,$(src_bin)))
@@ -113,8 +115,9 @@ $(B)/modules/$(1).so: $$(patsubst %.c,$(B)/pic/%.o,$$(SRC_$(1)))
 endef
 $(foreach m,$(mod),$(eval $(call module_rule,$(m))))
 
-# core/ and proto/ keep their symbols visible, for the modules; all else is hidden.
-$(B)/core/%.o $(B)/backends/proto/%.o: visibility = default
+# core/ and proto/ keep their symbols visible, for the modules (and so does what stands
+# in for libc); all else is hidden.
+$(B)/core/%.o $(B)/backends/proto/%.o $(B)/tests/tools/%.o: visibility = default
 visibility = hidden
 $(B)/pic/%.o: %.c $(B)/config.h Makefile
 	@mkdir -p $(@D)

@@ -15,6 +15,7 @@
 #include "cli/cli.h"
 #include "core/nearest.h"
 #include "core/secret.h"
+#include "core/thread.h"
 
 /* A descriptor of 0...2 that is closed would be given to the next socket, and
  * "mbus sub >&-" would write events into it. In its place goes one that fails
@@ -307,5 +308,7 @@ main(int argc, char **argv)
 	else
 		status = argc > 1 ? start(argc - 1, argv + 1) : start(0, argv);
 	secret_wipe();
+	if (thread_abandoned())
+		_exit(status);
 	return status;
 }

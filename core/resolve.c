@@ -21,15 +21,17 @@ struct resolve {
 	char host[];
 };
 
-static void
+/* Is the other side still there? */
+static bool
 resolve_unref(struct resolve *r)
 {
 	if (__atomic_sub_fetch(&r->refs, 1, __ATOMIC_ACQ_REL))
-		return;
+		return true;
 	if (r->found)
 		freeaddrinfo(r->found);
 	close(r->over);
 	free(r);
+	return false;
 }
 
 static void *
@@ -91,6 +93,6 @@ resolve_take(struct resolve *r, union sockaddr_any out[RESOLVE_MAX], struct erro
 void
 resolve_cancel(struct resolve *r)
 {
-	if (r)
-		resolve_unref(r);
+	if (r && resolve_unref(r))
+		thread_abandon();
 }

@@ -5,6 +5,20 @@
 #include <pthread.h>
 #include <signal.h>
 
+static bool abandoned;
+
+void
+thread_abandon(void)
+{
+	abandoned = true;
+}
+
+bool
+thread_abandoned(void)
+{
+	return abandoned;
+}
+
 int
 thread_start(void *(*fn)(void *), void *arg)
 {

@@ -6,7 +6,14 @@
 #ifndef MBUS_CORE_THREAD_H
 #define MBUS_CORE_THREAD_H
 
+#include <stdbool.h>
+
 /* 0, or an errno: there is no such thread. */
 int thread_start(void *(*fn)(void *), void *arg);
+
+/* The loop's thread says that it gave one up that may still run. Then the process may
+ * end by _exit() only: exit() takes down what that one uses (OpenSSL's locks, say). */
+void thread_abandon(void);
+bool thread_abandoned(void);
 
 #endif

@@ -42,6 +42,7 @@ lib_setup() {
 	export ASAN_OPTIONS=log_path=$PWD/sanitizer:exitcode=99:detect_leaks=1
 	export UBSAN_OPTIONS=log_path=$PWD/sanitizer:print_stacktrace=1
 	export LSAN_OPTIONS=log_path=$PWD/sanitizer
+	export TSAN_OPTIONS=suppressions=$ROOT/tests/tsan.supp:exitcode=66:log_path=$PWD/sanitizer
 	watchdog & WATCHDOG=$!
 	disown			# `wait` is not to wait for it
 }

@@ -128,8 +128,10 @@ ask_abandon(struct kafka_client *c)
 	if (!a)
 		return false;
 	if (__atomic_compare_exchange_n(&a->state, &was, ASK_ABANDONED, false, __ATOMIC_ACQ_REL,
-	    __ATOMIC_ACQUIRE))
+	    __ATOMIC_ACQUIRE)) {
+		thread_abandon();
 		return true;
+	}
 	a->drop(a);
 	return false;
 }

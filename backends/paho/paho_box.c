@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "backends/paho/paho.h"
+#include "core/thread.h"
 
 enum {
 	END_WAIT_S = 1			/* for paho, when the run ends */
@@ -206,6 +207,7 @@ helper_end(struct paho_box *box)
 	box->over = true;
 	pthread_mutex_unlock(&box->lock);
 	pthread_detach(box->helper);
+	thread_abandon();
 	return false;
 }
 

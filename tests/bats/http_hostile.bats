@@ -171,7 +171,7 @@ event() {
 		exec 7>&-
 		start_ready bad "$HOSTILE" -n 2000 --seconds 4 $b "$ADDRESS"
 		[ "$(ls "/proc/${PID[sub]}/fd" | wc -l)" -lt 140 ]
-		finish feed
+		finish feed 60
 		finish pub
 		is "$status $(cat pub.err)" '0 '
 		is "$(cat sub.out)" "$(seq 0 299)"

@@ -435,3 +435,34 @@ library_before() {
 	is "$(wc -l <<< "$stderr")" 1
 	has "$stderr" 'Connection refused'
 }
+
+# ---- and long ----
+
+# bats test_tags=long
+@test "valgrind: events, groups, transactions, topics; and what is given up" {
+	local vg
+
+	vg=(valgrind -q --error-exitcode=99 --leak-check=full "--suppressions=$ROOT/tests/valgrind.supp" "$MBUS")
+	admin create "$t" 3
+	seq 2000 > in
+	"${vg[@]}" pub -l "$t" < in
+	"${vg[@]}" pub -l --wire raw --transaction -k key -H a:b "$t" < in
+	"${vg[@]}" sub --body -o beginning -e -W 60 "$t" > all
+	lines_in all 4000
+	"${vg[@]}" sub --body -g g -o beginning -c 3000 -W 60 "$t" > group
+	lines_in group 3000
+	run "${vg[@]}" sub --body -g h -W 5 "^$t"
+	status_is 124
+	"${vg[@]}" topics -J "$t"
+	echo secret > pw
+	chmod 600 pw
+	"${vg[@]}" pub -b 127.0.0.1:9093 --username mbus --password-file pw "$t" x
+	run "${vg[@]}" pub -b 127.0.0.1:9093 --username mbus --password-file /dev/null "$t" x
+	status_is 2
+	kafka_signal STOP
+	run "${vg[@]}" sub --connect-timeout 2 "$t"
+	status_is 3
+	run "${vg[@]}" pub -W 2 "$t" x
+	status_is 1
+	kafka_signal CONT
+}

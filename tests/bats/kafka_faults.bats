@@ -363,3 +363,19 @@ back_after() { sleep "$1"; kafka_begin; }
 	is "$status" 0
 	committed "g$t" "$t.g" 15000
 }
+
+@test "given up while the library is asked: the end takes nothing from under its threads" {
+	printf '%s\n' '#include <fcntl.h>' '#include <stdlib.h>' '#include <unistd.h>' \
+		'__attribute__((destructor)) static void f(void)' \
+		'{ close(open(getenv("EXITED"), O_WRONLY | O_CREAT, 0600)); }' > f.c
+	cc -shared -fPIC -o f.so f.c
+	export EXITED=$PWD/exited ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0
+	env "LD_PRELOAD=$PWD/f.so" "$MBUS" pub "$t" x
+	[ -e exited ]
+	rm exited
+	kafka_signal STOP
+	run --separate-stderr env "LD_PRELOAD=$PWD/f.so" "$MBUS" sub --connect-timeout 0.5 "$t"
+	kafka_signal CONT
+	status_is 3
+	[ ! -e exited ]
+}

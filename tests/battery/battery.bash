@@ -15,6 +15,7 @@
 #	CARRIES='CAP...'	what its default wire carries, as --list -J names it,
 #	CARRIES_RAW='CAP...'	and what --wire raw does
 #	KEEPER=(...)		sub's options, by which one takes up what another left
+#	SPREAD=(...)		pub's options, by which each member of a group gets something
 #	QUICK=(...)		pub's options, by which a dead connection is soon noticed
 #	TOPICS=(...)		topics that it can have
 #	WINDOW_KB=N		its window, of events of 1 KB
@@ -52,6 +53,7 @@ OPTIONS=()
 PARTS=1
 WINDOW_KB=1024
 KEEPER=()
+SPREAD=()
 QUICK=()
 CARRIES=''
 CARRIES_RAW=''

@@ -195,7 +195,7 @@ in_parts() { if lacks one-part; then sort -n "$1"; else cat "$1"; fi; }
 	sub_ready b -g one --body "$t"
 	sub_ready c -g two --body "$t"
 	seq 5000 > sent
-	pub_is 0 -l "$t" < sent
+	pub_is 0 "${SPREAD[@]}" -l "$t" < sent
 	wait_for lines_in all.out 5000
 	wait_for lines_in c.out 5000
 	wait_for sh -c '[ "$(cat a.out b.out | wc -l)" -ge 5000 ]'

@@ -410,6 +410,7 @@ TEST(redirected_in_a_circle)
 	while (n < 100 && link_redirect(t.client.link, bytes_str(t.server.address), &err) == 0) {
 		n++;
 		run_for(t.loop, 10);
+		toy_run(&t, n + 1, 1000);
 	}
 	check_int(n, 16);
 	check_int(err.kind, ERR_CONNECT);

@@ -14,6 +14,8 @@ CARRIES='header null-body'
 CARRIES_RAW='header key null-body null-header repeat-header binary-header'
 # A member that was killed is given up after three seconds, not 45.
 KEEPER=(-g keeper -X session.timeout.ms=3000 -X heartbeat.interval.ms=500)
+# Not all to one partition that come within 10 ms.
+SPREAD=(-X sticky.partitioning.linger.ms=0)
 # What Kafka allows in a name.
 TOPICS=(t t.a.b t_a-b "$(printf 'long%.0s' {1..60})")
 BEHIND=127.0.0.1:7100		# the listener behind the relay
