@@ -24,8 +24,8 @@
 # of MQTT_PORT.
 #
 # For what a session missed while nobody was connected it takes mosquitto_alone: where
-# settings are per listener, a Mosquitto later than 2.0.11 keeps it back for ever (its
-# issue 2526).
+# settings are per listener, Mosquitto 2.0.14 and later do not deliver it (issue 2526 of
+# its repository).
 
 MQTT_PORT=18830 MQTT_USER_PORT=18831 MQTT_TLS_PORT=18832 MQTT_MTLS_PORT=18833 MQTT_WS_PORT=18834
 MQTT_CERTS=
