@@ -25,7 +25,8 @@ struct topics {
 	struct buf out;
 	struct error *err;
 	struct loop_timer deadline;
-	bool failed, missing;
+	bool failed;
+	enum error_kind lacks;		/* the gravest of what was not shown */
 };
 
 static void
@@ -155,6 +156,15 @@ is_listed(const struct listing *l, const char *name)
 	return false;
 }
 
+static bool
+is_refused(const struct listing *l, const char *name)
+{
+	for (size_t i = 0; i < l->nrefused; i++)
+		if (strcmp(l->refused[i], name) == 0)
+			return true;
+	return false;
+}
+
 static void
 topics_listed(struct broker *b, const struct listing *l, const struct error *err, void *arg)
 {
@@ -169,11 +179,17 @@ topics_listed(struct broker *b, const struct listing *l, const struct error *err
 		(t->args->json ? json_topic : text_topic)(&t->out, &l->topics[i]);
 	for (size_t i = 0; i < l->ngroups; i++)
 		(t->args->json ? json_group : text_group)(&t->out, &l->groups[i]);
-	for (size_t i = 0; i < t->n; i++)
-		if (!is_listed(l, t->names[i])) {
+	for (size_t i = 0; i < t->n; i++) {
+		if (is_listed(l, t->names[i]))
+			continue;
+		if (is_refused(l, t->names[i])) {
+			log_error("%s: not allowed", t->names[i]);
+			t->lacks = error_graver(t->lacks, ERR_AUTH);
+		} else {
 			log_error("%s: there is no such topic", t->names[i]);
-			t->missing = true;
+			t->lacks = error_graver(t->lacks, ERR_NOTFOUND);
 		}
+	}
 	loop_stop(t->loop);
 }
 
@@ -247,7 +263,7 @@ topics_run(void *args, int noperands, char **operands, struct error *err)
 	common_close(t.broker, &opts);
 	loop_free(t.loop);
 	buf_release(&t.out);
-	return r < 0 ? -1 : t.missing ? error_exit_status(ERR_NOTFOUND) : 0;
+	return r < 0 ? -1 : error_exit_status(t.lacks);
 }
 
 #define A struct topics_args

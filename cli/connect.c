@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/prompt.h"
 #include "core/address.h"
 #include "core/secret.h"
 #include "core/units.h"
@@ -46,18 +47,19 @@ static ssize_t
 read_line(char *p, size_t size)
 {
 	size_t n = 0;
+	ssize_t r = 1;
 
-	while (n < size) {
-		ssize_t r = read(STDIN_FILENO, p + n, 1);
+	prompt_begin("Password: ");
+	while (n < size && r > 0) {
+		r = read(STDIN_FILENO, p + n, 1);
 
 		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -1;
-		if (r == 0 || p[n++] == '\n')
+			r = 1;
+		else if (r > 0 && p[n++] == '\n')
 			break;
 	}
-	return (ssize_t)n;
+	prompt_end();
+	return r < 0 ? -1 : (ssize_t)n;
 }
 
 static ssize_t
@@ -439,6 +441,7 @@ connect_options(const struct common_args *c, struct broker_options *opts, struct
 	opts->username = c->username ? c->username : c->url_user;
 	opts->password = c->password;
 	opts->wire = (enum wire)c->wire;
+	opts->reconnect_given = c->reconnect;
 	if (c->reconnect)
 		opts->reconnect = c->reconnect_n;
 	return 0;

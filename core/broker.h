@@ -172,6 +172,7 @@ struct broker_options {
 	struct bytes password;		/* p NULL: none. Never to be shown or logged */
 	int reconnect;			/* attempts in a row after a connection that was
 					 * there has gone; -1: for ever; 0: none */
+	bool reconnect_given;		/* the user's word, and not the default */
 	enum wire wire;
 	enum publish_ack ack;
 	bool publishes;			/* what it is for, where that is known: the backend
@@ -318,9 +319,10 @@ struct listed_group {
 };
 
 struct listing {
-	size_t ntopics, ngroups;
+	size_t ntopics, ngroups, nrefused;
 	const struct listed_topic *topics;
 	const struct listed_group *groups;
+	const char *const *refused;	/* of those asked for: not for this user to know */
 };
 
 typedef void listing_fn(struct broker *, const struct listing *, const struct error *err,

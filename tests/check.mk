@@ -84,6 +84,10 @@ $(B)/test/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/test.o $(obj_test)
 	$(call say,LD,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(libs)
 # What lies in a module is linked to its test.
 $(B)/test/test_mqtt: $(call obj,backends/mqtt/mqtt_map.c backends/mqtt/mqtt_reason.c)
+ifneq ($(filter kafka,$(in) $(mod)),)
+$(B)/tests/unit/test_kafka_conf.o: STD += -DHAVE_KAFKA
+$(B)/test/test_kafka_conf: libs += $(LIBS_kafka)
+endif
 # It loads the module of this build.
 $(B)/test/test_tls $(B)/test/test_link_tls: | $(if $(filter tls,$(mod)),$(B)/modules/tls.so)
 $(B)/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(obj_test)

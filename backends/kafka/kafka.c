@@ -82,7 +82,7 @@ kafka_ack(struct broker *b, uint64_t first, uint64_t last, bool ok)
 {
 	struct kafka_broker *kb = kafka_of(b);
 
-	if (kb->sub && kb->sub->group.name)
+	if (kb->sub && kb->sub->group.name && !kb->sub->group.on_delivery)
 		group_ack(kb->sub, first, last, ok);
 }
 

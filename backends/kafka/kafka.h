@@ -4,6 +4,7 @@
  *
  *	kafka.c		options and the ops
  *	kafka_conf.c	what the user said, as properties of the library
+ *	kafka_show.c	the library's properties, for -X list
  *	kafka_client.c	one handle of the library: made, polled, up or not, given up
  *	kafka_error.c	what its errors mean
  *	kafka_ask.c	questions for which the library blocks, asked by a thread
@@ -12,7 +13,8 @@
  *	kafka_place.c	which partitions there are, and where to begin and end in them
  *	kafka_sub.c	subscriptions: all partitions, or a group's
  *	kafka_read.c	records become events
- *	kafka_group.c	rebalances; acknowledged events become commits
+ *	kafka_group.c	rebalances
+ *	kafka_commit.c	acknowledged events become commits
  *	kafka_marks.c	event numbers and the offsets they stand for; pure
  *	kafka_list.c	topics and groups, for `mbus topics`
  *
@@ -86,6 +88,8 @@ struct kafka_client {
 	struct loop_fd fd;
 	struct loop_timer deadline;
 	bool up, dead, down_told;
+	bool counts;			/* heeds opts.reconnect */
+	unsigned tries;			/* to connect again, in a row */
 	struct error last;		/* what the library said last of its connections */
 	struct kafka_ask *ask, *waiting;
 };
@@ -179,10 +183,12 @@ struct kafka_group {
 	enum { GROUP_CALM, GROUP_ASSIGN, GROUP_REVOKE } state;
 	rd_kafka_topic_partition_list_t *list;	/* of the rebalance */
 	struct loop_task task;
-	struct loop_timer patience, commit;
+	struct loop_timer patience, waits, commit;
 	rd_kafka_queue_t *leaving;	/* what comes while it leaves */
 	uint64_t committed_ns;
 	bool committing, assigned, warned, cooperative;
+	bool on_delivery;		/* --ack none: what was delivered is done */
+	uint64_t delivered;		/* up to this one */
 	uint64_t commits;
 };
 
@@ -222,12 +228,16 @@ static inline struct kafka_broker *kafka_of(struct broker *b) { return (struct k
 /* kafka_conf.c */
 extern const struct broker_option kafka_options[];
 int conf_check(const char *name, const char *value, struct error *);
-void conf_list(struct buf *);
+/* Is it an option of ours, or said by one? */
+bool conf_is_ours(const char *name);
 int conf_servers(struct kafka_broker *, struct error *);
 rd_kafka_conf_t *conf_make(struct kafka_broker *, rd_kafka_type_t, const char *group, bool to_end,
 	struct error *);
 /* What the user's -X says of a property; NULL: nothing. */
 const char *conf_given(const struct kafka_broker *, const char *name);
+
+/* kafka_show.c */
+void conf_list(struct buf *);
 
 /* kafka_error.c */
 /* code and the library's words for it; reason: more than that, or NULL. */
@@ -272,13 +282,27 @@ void read_poll(struct kafka_client *);
 /* kafka_group.c */
 void group_init(struct kafka_subs *);
 void group_rebalance(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
-void group_committed(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
-void group_ack(struct kafka_subs *, uint64_t first, uint64_t last, bool ok);
+/* Partitions are waited for. */
+void group_wait(struct kafka_subs *);
 /* A topic is waited for. */
 void group_missing(struct kafka_subs *);
+void group_release(struct kafka_subs *);
+struct kafka_part *group_part(struct kafka_subs *, const rd_kafka_topic_partition_t *);
+
+/* kafka_commit.c */
+void commit_init(struct kafka_subs *);
+void group_committed(rd_kafka_t *, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t *, void *);
+void group_ack(struct kafka_subs *, uint64_t first, uint64_t last, bool ok);
+/* A batch was delivered. */
+void group_delivered(struct kafka_subs *);
+/* How many partitions have something to commit; and which, if list. */
+int group_dirty(struct kafka_subs *, rd_kafka_topic_partition_list_t *list);
+/* Soon: now when the last was long ago, or when somebody waits for it. */
+void group_commit(struct kafka_subs *);
+/* After a commit, or instead of one. */
+void group_next(struct kafka_subs *);
 void group_drain(struct kafka_subs *);
 void group_lag(struct kafka_subs *);
-void group_release(struct kafka_subs *);
 /* It leaves the group: serves that, and says whether it is so. */
 bool group_closing(struct kafka_subs *);
 

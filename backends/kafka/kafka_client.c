@@ -15,7 +15,7 @@
 #include "core/log.h"
 #include "core/one_cpu.h"
 
-enum { DOWN_MS = 250 };
+enum { DOWN_MS = 250, BACK_MS = 1000 };
 
 bool
 client_is_up(struct kafka_client *c)
@@ -23,6 +23,7 @@ client_is_up(struct kafka_client *c)
 	/* -1 until the first answer about the cluster. */
 	if (!c->up && c->rk && rd_kafka_controllerid(c->rk, 0) >= 0) {
 		c->up = true;
+		c->down_told = false;
 		loop_timer_clear(c->kb->b.loop, &c->deadline);
 	}
 	return c->up;
@@ -57,6 +58,97 @@ client_deadline(struct loop_timer *t)
 	client_fail(c, &err);
 }
 
+/* ---- a connection that was lost ---- */
+
+/* Whether it is back: the library does not tell, nor how often it tried. */
+struct back_ask {
+	struct kafka_ask ask;
+	bool back;
+};
+
+static void
+back_run(struct kafka_ask *a)
+{
+	struct back_ask *b = (struct back_ask *)a;
+	const struct rd_kafka_metadata *md;
+
+	for (unsigned i = 0; !b->back && !ask_over(a); i++) {
+		b->back = rd_kafka_metadata(a->rk, 0, NULL, &md, ask_slice_ms(a, i)) == 0;
+		if (b->back)
+			rd_kafka_metadata_destroy(md);
+		else
+			ask_nap(a);
+	}
+}
+
+static void
+back_drop(struct kafka_ask *a)
+{
+	free(a);
+}
+
+static void client_try(struct kafka_client *);
+
+static void
+back_done(struct kafka_ask *a)
+{
+	struct kafka_client *c = a->client;
+
+	if (c->dead)
+		return;
+	if (!((struct back_ask *)a)->back) {
+		client_try(c);		/* behind whatever else is to be asked */
+		return;
+	}
+	c->tries = 0;
+	c->down_told = false;
+	log_verbose("%s: connected again", c->kb->servers);
+}
+
+/* An attempt is a time in which the library could have connected. */
+static void
+client_try(struct kafka_client *c)
+{
+	unsigned most = (unsigned)c->kb->b.opts.reconnect;
+	struct back_ask *b;
+	struct error err;
+
+	if (c->tries < most) {
+		c->tries++;
+		b = xcalloc(1, sizeof *b);
+		b->ask.run = back_run;
+		b->ask.done = back_done;
+		b->ask.drop = back_drop;
+		b->ask.until_ns = loop_clock_ns() + BACK_MS * UINT64_C(1000000);
+		ask_start(c, &b->ask);
+		return;
+	}
+	if (c->last.kind == ERR_CONNECT && most)
+		err = c->last;
+	else
+		error_set(&err, ERR_CONNECT, "connection lost");
+	if (most)
+		error_prefix(&err, "not connected again in %u %s", most, most == 1 ? "try" : "tries");
+	error_prefix(&err, "%s", c->kb->servers);
+	client_fail(c, &err);
+}
+
+/* No server can be reached any more. The library never gives up; whether to is for the
+ * user to say. A publisher's events have a time of their own, so that it must be told. */
+static void
+client_lost(struct kafka_client *c)
+{
+	bool counts = c->counts && c->kb->b.opts.reconnect >= 0;
+
+	if (c->down_told || c->dead)
+		return;
+	c->down_told = true;
+	if (!counts || c->kb->b.opts.reconnect)
+		log_verbose("%s: connection lost; trying again", c->kb->servers);
+	if (counts && !c->tries)
+		client_try(c);
+}
+
 static void
 client_error(rd_kafka_t *rk, int code, const char *reason, void *arg)
 {
@@ -69,16 +161,7 @@ client_error(rd_kafka_t *rk, int code, const char *reason, void *arg)
 		reason = fatal;
 	} else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
 		if (client_is_up(c)) {
-			if (!c->down_told)
-				log_verbose("%s: connection lost; trying again", c->kb->servers);
-			c->down_told = true;
-			if (c->kb->b.opts.reconnect == 0 && c->kb->sub && c == &c->kb->sub->client) {
-				kafka_error(&err, (rd_kafka_resp_err_t)code, reason);
-				if (c->last.kind)
-					err = c->last;
-				error_prefix(&err, "%s", c->kb->servers);
-				client_fail(c, &err);
-			}
+			client_lost(c);
 		} else if (!c->down_told) {
 			c->down_told = true;
 			if (c->kb->b.opts.connect_timeout_ms > DOWN_MS)

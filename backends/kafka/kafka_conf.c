@@ -38,17 +38,19 @@ bad_property(struct error *err, const char *name, rd_kafka_conf_res_t res, const
 	return error_set(err, ERR_USAGE, "-X %s: %s", name, why);
 }
 
+/* What an option of mbus says. */
+static const char *const ours[][2] = {
+	{ "group.id", "the group is sub -g NAME" },
+	{ "ssl.key.pem", "the key is in a file: --tls-key FILE" },
+	{ "enable.auto.commit", "what is committed is what was written: --ack" },
+	{ "enable.auto.offset.store", "what is committed is what was written: --ack" },
+	{ "enable.partition.eof", "the end is sub -e" },
+	{ "log.queue", "the library's lines are those of --debug" },
+};
+
 int
 conf_check(const char *name, const char *value, struct error *err)
 {
-	static const char *const ours[][2] = {
-		{ "group.id", "the group is sub -g NAME" },
-		{ "ssl.key.pem", "the key is in a file: --tls-key FILE" },
-		{ "enable.auto.commit", "what is committed is what was written: --ack" },
-		{ "enable.auto.offset.store", "what is committed is what was written: --ack" },
-		{ "enable.partition.eof", "the end is sub -e" },
-		{ "log.queue", "the library's lines are those of --debug" },
-	};
 	rd_kafka_conf_t *conf;
 	rd_kafka_conf_res_t res;
 	char why[300];
@@ -78,27 +80,15 @@ is_ours(const char *name, bool *secret)
 	return false;
 }
 
-void
-conf_list(struct buf *out)
+bool
+conf_is_ours(const char *name)
 {
-	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	rd_kafka_topic_conf_t *topic = rd_kafka_topic_conf_new();
-	const char **dump[2];
-	size_t n[2];
 	bool secret;
 
-	dump[0] = rd_kafka_conf_dump(conf, &n[0]);
-	dump[1] = rd_kafka_topic_conf_dump(topic, &n[1]);
-	buf_addf(out, "\nproperties of librdkafka %s, which are options, too:\n",
-		rd_kafka_version_str());
-	for (int i = 0; i < 2; i++) {
-		for (size_t j = 0; j + 1 < n[i]; j += 2)
-			if (!is_ours(dump[i][j], &secret))
-				buf_addf(out, "  %s=%s\n", dump[i][j], dump[i][j + 1]);
-		rd_kafka_conf_dump_free(dump[i], n[i]);
-	}
-	rd_kafka_conf_destroy(conf);
-	rd_kafka_topic_conf_destroy(topic);
+	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+		if (strcmp(name, ours[i][0]) == 0)
+			return true;
+	return is_ours(name, &secret);
 }
 
 /* ---- where the servers are ---- */
@@ -154,6 +144,15 @@ set(struct making *m, const char *name, const char *value)
 		m->bad = true;
 		bad_property(m->err, name, res, why);
 	}
+}
+
+/* What only newer libraries have. */
+static void
+set_if_known(struct making *m, const char *name, const char *value)
+{
+	char why[300];
+
+	rd_kafka_conf_set(m->conf, name, value, why, sizeof why);
 }
 
 static void
@@ -257,8 +256,10 @@ set_producer(struct making *m, const struct kafka_broker *kb)
 }
 
 static void
-set_consumer(struct making *m, const char *group, bool to_end, bool one_cpu)
+set_consumer(struct making *m, const struct kafka_broker *kb, const char *group, bool to_end)
 {
+	bool one_cpu = kb->one_cpu;
+
 	if (group)
 		set(m, "group.id", group);
 	set(m, "enable.auto.commit", "false");
@@ -267,13 +268,18 @@ set_consumer(struct making *m, const char *group, bool to_end, bool one_cpu)
 	 * the first that is still there, so that nothing is passed over that could be had. */
 	set(m, "auto.offset.reset", "earliest");
 	set(m, "topic.metadata.refresh.interval.ms", "5000");
-	/* A fetcher whose queue is full looks again a second later. On one CPU the queue is
-	 * full only when the output is what is slow, and then 200000 records of 100 bytes
-	 * last longer than that. Otherwise it must be long. What bounds the memory is the
-	 * bytes; and, as each record costs 300 more than it has, the number when they are
-	 * tiny. */
+	/* A fetcher whose queue is full looks again a second later; before librdkafka 2.2,
+	 * whatever it is told. On one CPU the queue is full only when the output is what is
+	 * slow, and then 200000 records, or 64 MiB, last about as long as that. Otherwise it
+	 * must be longer. What bounds the memory is the bytes; and, as each record costs 300
+	 * more than it has, the number when they are small. */
+	set_if_known(m, "fetch.queue.backoff.ms", "10");
 	set(m, "queued.min.messages", one_cpu ? "200000" : "1000000");
-	set(m, "queued.max.messages.kbytes", one_cpu ? "20480" : "65536");
+	set(m, "queued.max.messages.kbytes", "65536");
+	/* One answer is taken whole, whatever the queue has; of 100 partitions it would be
+	 * 50 MB. (It may not be below that property.) */
+	if (!conf_given(kb, "message.max.bytes"))
+		set(m, "fetch.max.bytes", "8388608");
 	set(m, "fetch.wait.max.ms", to_end ? "10" : "100");
 	set(m, "fetch.error.backoff.ms", "50");
 	if (to_end)
@@ -314,7 +320,7 @@ conf_make(struct kafka_broker *kb, rd_kafka_type_t type, const char *group, bool
 	if (type == RD_KAFKA_PRODUCER)
 		set_producer(&m, kb);
 	else
-		set_consumer(&m, group, to_end, kb->one_cpu);
+		set_consumer(&m, kb, group, to_end);
 	set_given(&m, kb);
 	if (!m.bad)
 		return m.conf;

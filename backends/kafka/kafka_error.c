@@ -52,7 +52,8 @@ kind_of(rd_kafka_resp_err_t code, const char *text)
 	}
 }
 
-/* Its words begin with where they come from ("sasl_plaintext://127.0.0.1:9/1: ") and
+/* Its words begin with where they come from ("sasl_plaintext://127.0.0.1:9/1: ", or
+ * "Local: " for what it thought of itself) and
  * end with how long it took ("(after 3ms in state CONNECT)"), which say nothing here
  * that the first word did not. */
 static struct bytes
@@ -67,6 +68,8 @@ trim(const char *text)
 	else if (space && space - text > 2 && space[-1] == ':' && memchr(text, '/',
 	    (size_t)(space - text)))
 		text = space + 1;
+	if (strncmp(text, "Local: ", 7) == 0)
+		text += 7;
 	end = strstr(text, " (after ");
 	return bytes_of(text, end ? (size_t)(end - text) : strlen(text));
 }

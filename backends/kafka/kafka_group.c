@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A member of a group. What was acknowledged is committed, one commit under way at a
- * time; a partition that was never committed is committed where we begin, so that
- * what comes while the group is away is not lost to it.
+ * A member of a group: partitions come and go. A partition that was never committed is
+ * committed where we begin, so that what comes while the group is away is not lost
+ * to it.
  *
  * A rebalance is answered outside of the library's callback: an assignment once the
  * stored offsets are known, a revocation once what was delivered is acknowledged and
@@ -16,183 +16,22 @@
 
 enum {
 	PATIENCE_MS = 3000,		/* for the output, before partitions are given away */
-	COMMIT_MS = 50,			/* between two commits */
-	COMMIT_COOPERATIVE_MS = 1000,
-	COMMIT_AGAIN_MS = 200
+	WAIT_MS = 5000			/* for partitions, before it is said */
 };
 
-static void group_commit(struct kafka_subs *);
-
-static struct kafka_part *
-part_of(struct kafka_subs *su, const rd_kafka_topic_partition_t *tp)
+struct kafka_part *
+group_part(struct kafka_subs *su, const rd_kafka_topic_partition_t *tp)
 {
 	return topic_part(sub_topic(su, bytes_str(tp->topic)), tp->partition);
-}
-
-/* ---- commits ---- */
-
-/* Parts that have something to commit, up to n of them; how many. NULL: only counts. */
-static int
-dirty(struct kafka_subs *su, rd_kafka_topic_partition_list_t *list)
-{
-	int n = 0;
-
-	for (struct kafka_topic *t = su->topics; t; t = t->next)
-		for (int32_t i = 0; i < t->nparts; i++) {
-			struct kafka_mark *m = &t->parts[i]->mark;
-
-			if (m->gone || m->done < 0 || m->done == m->stored)
-				continue;
-			n++;
-			if (!list)
-				continue;
-			rd_kafka_topic_partition_list_add(list, t->name.p, i)->offset = m->done;
-			m->stored = m->done;
-		}
-	return n;
-}
-
-static void
-group_left(struct kafka_subs *su)
-{
-	rd_kafka_queue_t *q = su->group.leaving;
-	static const uint64_t one = 1;
-	rd_kafka_error_t *e;
-
-	if (q)
-		return;
-	su->group.leaving = q = rd_kafka_queue_new(su->client.rk);
-	rd_kafka_queue_io_event_enable(q, su->client.wake, &one, sizeof one);
-	e = rd_kafka_consumer_close_queue(su->client.rk, q);
-	if (e) {
-		rd_kafka_error_destroy(e);
-		broker_drained(&su->client.kb->b);
-	}
-}
-
-/* After a commit, or instead of one. */
-static void
-group_next(struct kafka_subs *su)
-{
-	struct kafka_group *g = &su->group;
-
-	if (g->committing)
-		return;
-	if (g->state == GROUP_REVOKE)
-		loop_defer(su->client.kb->b.loop, &g->task);
-	else if (su->draining && !dirty(su, NULL))
-		group_left(su);
-}
-
-static bool
-worth_again(rd_kafka_resp_err_t code)
-{
-	return code != RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION &&
-		code != RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID &&
-		code != RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID &&
-		code != RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED &&
-		code != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED &&
-		code != RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST;
-}
-
-void
-group_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list,
-	void *arg)
-{
-	struct kafka_client *c = arg;
-	struct kafka_subs *su = c->kb->sub;
-	struct kafka_group *g;
-	struct error err;
-
-	(void)rk;
-	if (!su)
-		return;
-	g = &su->group;
-	g->committing = false;
-	for (int i = 0; list && i < list->cnt && !code; i++)
-		code = list->elems[i].err;
-	if (code && code != RD_KAFKA_RESP_ERR__NO_OFFSET) {
-		kafka_error(&err, code, NULL);
-		if (!g->warned)
-			log_warn("group %s: not stored so far: %s", g->name, err.text);
-		g->warned = true;
-		for (int i = 0; list && i < list->cnt; i++)
-			if (worth_again(code) || !su->draining)
-				part_of(su, &list->elems[i])->mark.stored = -1;
-		if (worth_again(code) && g->state != GROUP_REVOKE) {
-			loop_timer_set(c->kb->b.loop, &g->commit, COMMIT_AGAIN_MS);
-			return;
-		}
-	} else {
-		g->commits++;
-		if (g->warned)
-			log_verbose("group %s: stored again", g->name);
-		g->warned = false;
-	}
-	if (!code && dirty(su, NULL))
-		group_commit(su);
-	group_next(su);
-}
-
-static void
-commit_now(struct kafka_subs *su)
-{
-	struct kafka_group *g = &su->group;
-	rd_kafka_topic_partition_list_t *list;
-
-	if (g->committing || g->leaving)
-		return;
-	list = rd_kafka_topic_partition_list_new(8);
-	if (dirty(su, list)) {
-		g->committed_ns = loop_clock_ns();
-		g->committing = rd_kafka_commit(su->client.rk, list, 1) == 0;
-	}
-	rd_kafka_topic_partition_list_destroy(list);
-}
-
-static void
-commit_timer(struct loop_timer *t)
-{
-	struct kafka_subs *su = t->arg;
-
-	commit_now(su);
-	group_next(su);
-}
-
-/* Soon: now when the last was long ago, or when somebody waits for it. */
-static void
-group_commit(struct kafka_subs *su)
-{
-	struct kafka_group *g = &su->group;
-	/* Here a member keeps its partitions while it joins again, and a commit that meets
-	 * that moment costs it all of them. */
-	uint64_t ms = g->cooperative ? COMMIT_COOPERATIVE_MS : COMMIT_MS;
-
-	bool waited_for = su->draining || g->state == GROUP_REVOKE;
-
-	if (g->committing || (!waited_for && loop_timer_is_set(&g->commit)))
-		return;
-	if (waited_for || loop_clock_ns() - g->committed_ns >= ms * 1000000)
-		commit_now(su);
-	else
-		loop_timer_set(su->client.kb->b.loop, &g->commit, ms);
-}
-
-void
-group_ack(struct kafka_subs *su, uint64_t first, uint64_t last, bool ok)
-{
-	marks_settle(&su->group.marks, first, last, ok);
-	if (dirty(su, NULL))
-		group_commit(su);
-	group_next(su);
 }
 
 /* ---- assignments ---- */
 
 struct stored_ask {
 	struct kafka_ask ask;
-	rd_kafka_topic_partition_list_t *stored, *from, *end;
+	rd_kafka_topic_partition_list_t *stored, *from, *end, *until;
 	bool want_end;
+	int64_t until_ms;		/* -1: the end is where it is now */
 	struct position start;		/* where nothing is stored */
 	rd_kafka_resp_err_t code;
 };
@@ -208,6 +47,8 @@ stored_drop(struct kafka_ask *a)
 		rd_kafka_topic_partition_list_destroy(s->from);
 	if (s->end)
 		rd_kafka_topic_partition_list_destroy(s->end);
+	if (s->until)
+		rd_kafka_topic_partition_list_destroy(s->until);
 	free(s);
 }
 
@@ -265,7 +106,10 @@ stored_run(struct kafka_ask *a)
 		return;
 	if (s->want_end || (some && time != RD_KAFKA_OFFSET_BEGINNING) ||
 	    s->start.kind == POSITION_TAIL || s->start.kind == POSITION_OFFSET)
-		ask_times(s, &s->end, RD_KAFKA_OFFSET_END);
+		if (!ask_times(s, &s->end, RD_KAFKA_OFFSET_END))
+			return;
+	if (s->want_end && s->until_ms >= 0)
+		ask_times(s, &s->until, s->until_ms);
 }
 
 static int64_t
@@ -307,7 +151,7 @@ static void
 take_part(struct kafka_subs *su, struct stored_ask *s, int i)
 {
 	rd_kafka_topic_partition_t *tp = &s->stored->elems[i];
-	struct kafka_part *part = part_of(su, tp);
+	struct kafka_part *part = group_part(su, tp);
 	struct kafka_sub *ks = part->topic->ks;
 	bool had = tp->offset >= 0;
 
@@ -319,7 +163,8 @@ take_part(struct kafka_subs *su, struct stored_ask *s, int i)
 	part->revoking = false;
 	tp->offset = part->next;
 	if (ks && ks->s && ks->s->opts.ended && s->end && !ks->told) {
-		part->end = s->end->elems[i].offset;
+		part->end = s->until && s->until->elems[i].offset >= 0 ?
+			s->until->elems[i].offset : s->end->elems[i].offset;
 		part->ended = part->next >= part->end;
 		ks->nleft += !part->ended;
 	}
@@ -354,9 +199,10 @@ stored_done(struct kafka_ask *a)
 	}
 	say_parts(g, "has", s->stored);
 	g->assigned = true;
+	loop_timer_clear(su->client.kb->b.loop, &g->waits);
 	su->client.up = true;
 	loop_timer_clear(su->client.kb->b.loop, &su->client.deadline);
-	if (dirty(su, NULL))
+	if (group_dirty(su, NULL))
 		group_commit(su);
 	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next) {
 		sub_tell(ks, NULL);
@@ -386,6 +232,7 @@ group_assign(struct kafka_subs *su)
 		if (!s->start.kind || s->start.kind == POSITION_STORED)
 			s->start.kind = POSITION_END;
 		s->want_end = o->ended != NULL;
+		s->until_ms = o->until.kind == POSITION_TIME ? o->until.n : -1;
 	}
 	ask_start(&su->client, &s->ask);
 }
@@ -398,6 +245,7 @@ group_missing(struct kafka_subs *su)
 		if (ks->s && !ks->missing_told)
 			return;
 	su->group.assigned = true;
+	loop_timer_clear(su->client.kb->b.loop, &su->group.waits);
 }
 
 /* ---- revocations ---- */
@@ -406,7 +254,7 @@ static bool
 still_out(struct kafka_subs *su)
 {
 	for (int i = 0; i < su->group.list->cnt; i++)
-		if (part_of(su, &su->group.list->elems[i])->mark.out)
+		if (group_part(su, &su->group.list->elems[i])->mark.out)
 			return true;
 	return false;
 }
@@ -422,7 +270,7 @@ give_away(struct kafka_subs *su)
 	g->list = NULL;
 	g->state = GROUP_CALM;
 	for (int i = 0; i < list->cnt; i++) {
-		struct kafka_part *part = part_of(su, &list->elems[i]);
+		struct kafka_part *part = group_part(su, &list->elems[i]);
 
 		marks_forget(&g->marks, &part->mark);
 		part->mark.gone = true;
@@ -438,6 +286,7 @@ give_away(struct kafka_subs *su)
 		rd_kafka_error_destroy(e);
 	}
 	rd_kafka_topic_partition_list_destroy(list);
+	group_wait(su);
 	group_next(su);
 }
 
@@ -472,7 +321,7 @@ group_task(struct loop_task *t)
 			loop_timer_set(su->client.kb->b.loop, &g->patience, PATIENCE_MS);
 		if (still_out(su))
 			return;
-		if (dirty(su, NULL))
+		if (group_dirty(su, NULL))
 			group_commit(su);
 		if (g->committing)
 			return;
@@ -511,56 +360,27 @@ group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partiti
 	if (!take) {
 		say_parts(g, rd_kafka_assignment_lost(rk) ? "has lost" : "gives away", list);
 		for (int i = 0; i < list->cnt; i++)
-			part_of(su, &list->elems[i])->revoking = true;
+			group_part(su, &list->elems[i])->revoking = true;
 	}
 	loop_defer(c->kb->b.loop, &g->task);
 }
 
-/* ---- the end ---- */
-
-bool
-group_closing(struct kafka_subs *su)
+/* Not a word comes from the library meanwhile. */
+static void
+group_waited(struct loop_timer *t)
 {
-	struct kafka_group *g = &su->group;
-	ssize_t n;
+	struct kafka_subs *su = t->arg;
 
-	if (!g->leaving)
-		return false;
-	/* Records come here, too, which are for whoever has the partitions next. */
-	while ((n = rd_kafka_consume_batch_queue(g->leaving, 0, su->batch, KAFKA_BATCH)) > 0)
-		for (ssize_t i = 0; i < n; i++)
-			rd_kafka_message_destroy(su->batch[i]);
-	if (rd_kafka_consumer_closed(su->client.rk))
-		broker_drained(&su->client.kb->b);
-	return true;
+	log_verbose("group %s: no word of its partitions for %d s: a member does not answer, or "
+		"the one that leads cannot deal them out (mbus-kafka(7), Groups)", su->group.name,
+		WAIT_MS / 1000);
 }
 
 void
-group_drain(struct kafka_subs *su)
+group_wait(struct kafka_subs *su)
 {
-	struct kafka_group *g = &su->group;
-
-	loop_timer_clear(su->client.kb->b.loop, &g->commit);
-	if (dirty(su, NULL))
-		commit_now(su);
-	group_next(su);
-}
-
-void
-group_lag(struct kafka_subs *su)
-{
-	for (struct kafka_topic *t = su->topics; t; t = t->next)
-		for (int32_t i = 0; i < t->nparts; i++) {
-			struct kafka_mark *m = &t->parts[i]->mark;
-			int64_t low, high;
-
-			if (m->gone || m->done < 0 || rd_kafka_get_watermark_offsets(
-			    su->client.rk, t->name.p, i, &low, &high) || high < 0)
-				continue;
-			log_verbose("group %s: %s[%d] at %lld, lag %lld", su->group.name, t->name.p,
-				(int)i, (long long)m->done,
-				(long long)(high > m->done ? high - m->done : 0));
-		}
+	if (!su->draining)
+		loop_timer_set(su->client.kb->b.loop, &su->group.waits, WAIT_MS);
 }
 
 void
@@ -570,7 +390,8 @@ group_init(struct kafka_subs *su)
 
 	g->task = (struct loop_task){ .fn = group_task, .arg = su };
 	g->patience = (struct loop_timer){ .fn = group_patience, .arg = su };
-	g->commit = (struct loop_timer){ .fn = commit_timer, .arg = su };
+	g->waits = (struct loop_timer){ .fn = group_waited, .arg = su };
+	commit_init(su);
 }
 
 void
@@ -580,6 +401,7 @@ group_release(struct kafka_subs *su)
 
 	loop_task_cancel(&g->task);
 	loop_timer_clear(su->client.kb->b.loop, &g->patience);
+	loop_timer_clear(su->client.kb->b.loop, &g->waits);
 	loop_timer_clear(su->client.kb->b.loop, &g->commit);
 	if (g->list)
 		rd_kafka_topic_partition_list_destroy(g->list);

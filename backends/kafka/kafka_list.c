@@ -11,7 +11,8 @@
 struct list_ask {
 	struct kafka_ask ask;
 	char **topics;
-	size_t n;
+	const char **refused;
+	size_t n, nrefused;
 	bool groups;
 	rd_kafka_resp_err_t code;
 	char why[300];
@@ -30,6 +31,7 @@ list_drop(struct kafka_ask *a)
 	for (size_t i = 0; i < l->n; i++)
 		free(l->topics[i]);
 	free(l->topics);
+	free(l->refused);
 	for (int i = 0; l->places && i < l->found->group_cnt; i++)
 		if (l->places[i])
 			rd_kafka_event_destroy(l->places[i]);
@@ -64,6 +66,40 @@ list_metadata(struct list_ask *l)
 		if (!l->code || ask_over(&l->ask))
 			return !l->code;
 		ask_nap(&l->ask);
+	}
+}
+
+static bool
+is_there(const struct list_ask *l, const char *name)
+{
+	for (int i = 0; i < l->md->topic_cnt; i++)
+		if (strcmp(l->md->topics[i].topic, name) == 0)
+			return true;
+	return false;
+}
+
+/* A list of all leaves out what the user may not see; asked for it by name, the server
+ * says so. */
+static void
+list_refused(struct list_ask *l)
+{
+	l->refused = xcalloc(l->n + 1, sizeof *l->refused);
+	for (size_t i = 0; i < l->n; i++) {
+		rd_kafka_topic_t *rkt;
+		const struct rd_kafka_metadata *md;
+
+		if (is_there(l, l->topics[i]))
+			continue;
+		rkt = rd_kafka_topic_new(l->ask.rk, l->topics[i], NULL);
+		if (!rkt)
+			continue;		/* no name for a topic */
+		if (!rd_kafka_metadata(l->ask.rk, 0, rkt, &md, ask_slice_ms(&l->ask, 4))) {
+			if (md->topic_cnt && md->topics[0].err ==
+			    RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+				l->refused[l->nrefused++] = l->topics[i];
+			rd_kafka_metadata_destroy(md);
+		}
+		rd_kafka_topic_destroy(rkt);
 	}
 }
 
@@ -112,6 +148,7 @@ list_run(struct kafka_ask *a)
 
 	if (!list_metadata(l))
 		return;
+	list_refused(l);
 	list_offsets(l);
 	if (!l->groups)
 		return;
@@ -135,6 +172,24 @@ offset_in(rd_kafka_topic_partition_list_t *list, const char *topic, int32_t part
 	return tp && !tp->err && tp->offset >= 0 ? tp->offset : -1;
 }
 
+/* Servers and the library have them in any order; what is shown has one. */
+static int
+by_part(const void *a, const void *b)
+{
+	int64_t x = ((const struct listed_part *)a)->id, y = ((const struct listed_part *)b)->id;
+
+	return (x > y) - (x < y);
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const struct listed_place *x = a, *y = b;
+	int r = strcmp(x->topic, y->topic);
+
+	return r ? r : (x->partition > y->partition) - (x->partition < y->partition);
+}
+
 static void
 make_topic(struct list_ask *l, const rd_kafka_metadata_topic_t *t, struct listed_topic *to)
 {
@@ -147,6 +202,7 @@ make_topic(struct list_ask *l, const rd_kafka_metadata_topic_t *t, struct listed
 			(size_t)p->isr_cnt, offset_in(l->first, t->topic, p->id),
 			offset_in(l->end, t->topic, p->id) };
 	}
+	qsort(parts, (size_t)t->partition_cnt, sizeof *parts, by_part);
 	*to = (struct listed_topic){ t->topic, (size_t)t->partition_cnt, parts };
 }
 
@@ -179,6 +235,7 @@ make_group(struct list_ask *l, int i, struct listed_group *to)
 			places[n++] = (struct listed_place){ tp->topic, tp->partition, tp->offset,
 				offset_in(l->end, tp->topic, tp->partition) };
 	}
+	qsort(places, n, sizeof *places, by_place);
 	*to = (struct listed_group){ g->group, g->state, (size_t)g->member_cnt, n, places };
 }
 
@@ -237,6 +294,8 @@ list_done(struct kafka_ask *a)
 	qsort(groups, out.ngroups, sizeof *groups, by_group);
 	out.topics = topics;
 	out.groups = groups;
+	out.refused = l->refused;
+	out.nrefused = l->nrefused;
 	list_tell(kb, &out, NULL);
 	for (size_t i = 0; i < out.ntopics; i++)
 		free((void *)topics[i].parts);

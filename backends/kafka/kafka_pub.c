@@ -498,6 +498,7 @@ pub_open(struct kafka_broker *kb, struct error *err)
 	kp->late = (struct loop_timer){ .fn = pub_late, .arg = kb };
 	kp->client.poll = pub_poll;
 	kp->client.failed = pub_failed;
+	kp->client.counts = kb->b.opts.reconnect_given;
 	if (client_open(&kp->client, kb, RD_KAFKA_PRODUCER, NULL, false, err) < 0) {
 		client_close(&kp->client);
 		free(kp);

@@ -267,6 +267,8 @@ read_poll(struct kafka_client *c)
 		else
 			read_one(su, su->batch[i]);
 	}
+	if (su->group.name)
+		group_delivered(su);
 	if (n == KAFKA_BATCH)
 		one_cpu_look(loop_now_ns(c->kb->b.loop));
 	if (!su->paused && (n == KAFKA_BATCH || su->nheld))

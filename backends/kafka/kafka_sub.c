@@ -137,8 +137,10 @@ subscribe_group(struct kafka_subs *su)
 				RD_KAFKA_PARTITION_UA);
 	code = rd_kafka_subscribe(su->client.rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
-	if (!code)
+	if (!code) {
+		group_wait(su);
 		return;
+	}
 	kafka_error(&err, code, NULL);
 	sub_tell_all(su, &err);
 }
@@ -208,6 +210,7 @@ subs_new(struct kafka_broker *kb)
 	su->client.kb = kb;
 	su->client.poll = read_poll;
 	su->client.failed = subs_failed;
+	su->client.counts = true;
 	su->start = (struct loop_task){ .fn = subs_start, .arg = kb };
 	su->refresh = (struct loop_timer){ .fn = subs_refresh, .arg = kb };
 	su->paused_tick = (struct loop_timer){ .fn = paused_tick, .arg = su };
@@ -215,6 +218,23 @@ subs_new(struct kafka_broker *kb)
 	group_init(su);
 	kb->sub = su;
 	return su;
+}
+
+/* Of a topic, or an expression. The library would wait for a topic that cannot be. */
+static bool
+is_name(struct bytes name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789._-";
+
+	if (!name.n || memchr(name.p, 0, name.n))
+		return false;
+	if (*name.p == '^')
+		return true;
+	for (size_t i = 0; i < name.n; i++)
+		if (!strchr(letters, name.p[i]))
+			return false;
+	return name.n <= 249;
 }
 
 int
@@ -235,8 +255,9 @@ sub_subscribe(struct subscription *s, struct error *err)
 	    (!su->group.name || !o->group || strcmp(su->group.name, o->group) != 0))
 		return error_set(err, ERR_NOTFOUND, "the kafka broker has one group for all of its "
 			"subscriptions");
-	if (!s->topic.n || memchr(s->topic.p, 0, s->topic.n))
-		return error_set(err, ERR_USAGE, "the name of a topic");
+	if (!is_name(s->topic))
+		return error_set(err, ERR_USAGE, "a topic of Kafka has 1 to 249 letters, digits, '.', "
+			"'_' and '-'; one that begins with '^' is an expression for them");
 	ks = xcalloc(1, sizeof *ks);
 	ks->kb = kb;
 	ks->s = s;
@@ -251,6 +272,7 @@ sub_subscribe(struct subscription *s, struct error *err)
 	ks->topic = bytes_of(xmemdup0(s->topic.p, s->topic.n), s->topic.n);
 	s->priv = ks;
 	su->group.name = o->group;
+	su->group.on_delivery = o->ack == SUBSCRIBE_ACK_NONE;
 	while (*end)
 		end = &(*end)->next;
 	*end = ks;

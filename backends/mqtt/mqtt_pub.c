@@ -235,6 +235,13 @@ pub_overdue(struct loop_timer *t)
 			pub_end(mb, seq, FATE_REFUSED, &err);
 		}
 	}
+	/* Nothing can be sent before an answer, and none of those that are due has come. */
+	if (mb->state == MQTT_READY && flight_count(&pub->flight) && !pub->quota) {
+		error_set(&err, ERR_CONNECT, "%s: no answer to any of %zu events within %g s",
+			link_name(mb->link), flight_count(&pub->flight),
+			mb->b.opts.timeout_ms / 1000.0);
+		link_fail(mb->link, &err);
+	}
 }
 
 /* ---- connections ---- */

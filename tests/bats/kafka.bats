@@ -40,6 +40,10 @@ setup() { kafka_setup; }
 	is "$(mbus sub --body -o beginning -o e@3000 "$t")" $'1000\n2000'
 	is "$(mbus sub --body -o s@2000 -o e@4000 "$t")" $'2000\n3000'
 	is "$(mbus sub --body -o s@5000 -e "$t")" ''
+	is "$(mbus sub --body -g "g$t" -o s@2000 -o e@4000 "$t")" $'2000\n3000'
+	committed "g$t" "$t" 3
+	is "$(mbus sub --body -g "g$t" -o e@4000 "$t")" ''
+	is "$(mbus sub --body -g "g$t" -e "$t")" 4000
 }
 
 @test "-e of an empty topic, of many partitions, of several topics; and none takes half a second" {
@@ -68,7 +72,8 @@ setup() { kafka_setup; }
 	seq 20 | sed 's/.*/k:&/' | mbus pub -l -K : "$t"
 	is "$(mbus sub -J -o beginning -e "$t" | grep '"key":"k"' | grep -o '"partition":[0-9]' | sort -u | wc -l)" 1
 	run --separate-stderr mbus pub --partition 4 "$t" x
-	[ "$status" = 1 ] || [ "$status" = 5 ] || fail "$status $stderr"
+	status_is 5
+	is "$(head -n 1 <<< "$stderr")" "mbus: pub: $t: Unknown partition"
 	run --separate-stderr mbus pub --partition -7 "$t" x
 	status_is 2
 }
@@ -85,6 +90,48 @@ setup() { kafka_setup; }
 	is "$(sort sub.out)" $'before\none\ntwo'
 	wait_for -t 20 lines_in group.out 3
 	is "$(sort group.out)" $'before\none\ntwo'
+}
+
+# ---- many ----
+
+# measured COMMAND...: its memory at most, in kB, goes to the file kb.
+measured() {
+	python3 -c '
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+open("kb", "w").write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(status)' "$@"
+}
+bounded() { [ "$(cat kb)" -lt "$1" ] || [ "$MBUS_TEST_BUILD" != build ] || fail "$(cat kb) kB"; }
+
+@test "800,000 events of 12 partitions that nobody reads wait at the server, then they come" {
+	admin create "$t" 12
+	seq 1000001 1800000 | sed "s/.*/&:& $(printf %090d 0)/" | mbus pub --wire raw -l -K : "$t"
+	mkfifo sub.pipe
+	exec 7<> sub.pipe
+	measured mbus sub --body -o beginning -e "$t" > sub.pipe 7>&- 3>&- & PID[sub]=$!
+	sleep 3
+	cut -c 1-7 < sub.pipe > got 7>&- 3>&- & PID[cut]=$!
+	exec 7>&-
+	finish sub 60
+	is "$status" 0
+	finish cut
+	# 300 MB, if all were fetched.
+	bounded 150000
+	sort got | cmp - <(seq 1000001 1800000)
+}
+
+# bats test_tags=long
+@test "ten million events: all, in order, in bounded memory" {
+	admin create "$t"
+	seq 10000000 | measured mbus pub -v -W 120 -z lz4 --wire raw -l "$t" 2> pub.err
+	has "$(cat pub.err)" '10000000 confirmed'
+	bounded 150000
+	measured mbus sub --body -o beginning -e "$t" | cmp - <(seq 10000000)
+	bounded 150000
+	measured mbus sub --body -g "g$t" -o beginning -e "$t" | cmp - <(seq 10000000)
+	bounded 150000
+	committed "g$t" "$t" 10000000
 }
 
 # ---- topics ----
@@ -126,6 +173,16 @@ setup() { kafka_setup; }
 	run --separate-stderr timeout 10 mbus sub -X missing=fail "$t.none"
 	status_is 5
 	has "$stderr" "$t.none"
+	run --separate-stderr timeout 10 mbus sub -e "$t.none"
+	status_is 5
+	for how in '-X missing=fail' -e; do
+		# shellcheck disable=SC2086
+		run --separate-stderr timeout 10 mbus sub -g "g$t" $how "$t.none"
+		status_is 5
+		has "$stderr" "$t.none"
+	done
+	run --separate-stderr timeout 20 mbus pub "$t.none" x
+	status_is 0
 }
 
 @test "a group waits for a topic that is not there yet" {
@@ -149,6 +206,13 @@ setup() { kafka_setup; }
 	run --separate-stderr mbus pub 'no blanks' x
 	[ "$status" = 2 ] || [ "$status" = 1 ] || fail "$status"
 	has "$stderr" 'no blanks'
+	for name in 'no blanks' "$(printf 'x%.0s' {1..250})" 'é' 'a/b'; do
+		run --separate-stderr timeout 10 mbus sub "$name"
+		status_is 2
+		run --separate-stderr timeout 10 mbus sub -g "g$t" "$name"
+		status_is 2
+		has "$stderr" '1 to 249 letters'
+	done
 	admin create "$t" 1 max.message.bytes=1000
 	head -c 2000 /dev/urandom > big
 	run --separate-stderr mbus pub -f big "$t"
@@ -183,6 +247,42 @@ setup() { kafka_setup; }
 	tail -n "$(wc -l < rest)" sent | cmp - rest
 }
 
+# stuck [OPTION...]: a member whose reader does not read is killed; sets C, what it had
+# committed, and P, what it had written.
+stuck() {
+	admin create "$t"
+	seq -f '%06.0f 0123456789012345678901234567890123456789' 20000 > sent
+	mbus pub -l "$t" < sent
+	mkfifo stuck
+	exec 7<> stuck
+	mbus sub --body -g "g$t" -o beginning "$@" "$t" > stuck 2> sub.err 3>&- 7>&- & PID[sub]=$!
+	quiet() { C=$(admin committed "g$t" "$t"); [ "$C" -ge 0 ] && sleep 1 && [ "$C" = "$(admin committed "g$t" "$t")" ]; }
+	wait_for quiet
+	stop sub KILL || true
+	timeout 1 cat <&7 > got || true
+	exec 7>&-
+	P=$(wc -l < got)
+	[ "$P" -gt 100 ]
+	start_sub next -g "g$t" -X session.timeout.ms=1000 --body "$t"
+	wait_for -t 20 lines_in next.out $((20000 - C))
+	tail -n +$((C + 1)) sent | cmp - next.out
+}
+
+@test "a member is killed: what it had not written comes again" {
+	stuck -X session.timeout.ms=1000 -X heartbeat.interval.ms=200
+	[ "$C" -le "$P" ] || fail "$C committed, $P written"
+}
+
+@test "--ack none: what a member had received does not come again, written or not" {
+	stuck --ack none -X session.timeout.ms=1000 -X heartbeat.interval.ms=200
+	[ "$C" -gt "$P" ] || fail "$C committed, $P written"
+	# And without a crash nothing is left out.
+	is "$(mbus sub --body --ack none -g "h$t" -o beginning -c 10 "$t")" "$(head -n 10 sent)"
+	committed "h$t" "$t" 10
+	mbus sub --body --ack none -g "h$t" -e "$t" | cmp - <(tail -n +11 sent)
+	committed "h$t" "$t" 20000
+}
+
 @test "rebalances and lag are said with -v" {
 	admin create "$t" 2
 	seq 10 | mbus pub -l --partition 1 "$t"
@@ -191,7 +291,47 @@ setup() { kafka_setup; }
 	has "$(cat a.err)" "$t"
 	has "$(cat a.err)" "has ${t}[0], ${t}[1]"
 	grep -qi 'lag' a.err || fail "$(cat a.err)"
-	has "$(grep -i lag a.err)" 6
+	has "$(grep -i lag a.err)" "${t}[1] at 4, lag 6" "${t}[0] at 0, lag 0"
+	# Also when there is nothing to read.
+	mbus sub -v -g "g$t" -e "$t" > out 2> a.err
+	mbus sub -v -g "g$t" -e "$t" > out 2> a.err
+	has "$(cat a.err)" "${t}[1] at 10, lag 0"
+}
+
+# ---- time ----
+
+@test "-W bounds each event, also when there is no server or it does not answer" {
+	local begin
+
+	admin create "$t"
+	begin=$(now_ms)
+	run --separate-stderr mbus pub -v -W 1 -b 127.0.0.1:9 "$t" x
+	status_is 3
+	kafka_signal STOP
+	run --separate-stderr mbus pub -v -W 1 -l "$t" < <(seq 3)
+	kafka_signal CONT
+	[ "$status" = 1 ] || [ "$status" = 3 ] || fail "$status $stderr"
+	has "$stderr" '3 of 3 not delivered' 'within 1 s'
+	# A second, the library's second, and what a busy machine takes.
+	[ $(($(now_ms) - begin)) -lt 6000 ] || fail "$(($(now_ms) - begin)) ms"
+	mkfifo feed
+	mbus pub -v -W 1 -l "$t" < feed 2> pub.err 3>&- & PID[pub]=$!
+	exec 7> feed
+	echo 1 >&7
+	has_one() { [ "$(admin ends "$t")" -ge 1 ]; }
+	wait_for has_one
+	sleep 0.2
+	kafka_signal STOP
+	echo 2 >&7
+	begin=$(now_ms)
+	wait_for grep -q 'within 1 s' pub.err
+	[ $(($(now_ms) - begin)) -lt 3000 ] || fail "$(($(now_ms) - begin)) ms"
+	kafka_signal CONT
+	echo 3 >&7
+	exec 7>&-
+	finish pub
+	is "$status" 1
+	has "$(cat pub.err)" '1 of 3 not delivered: 1 unknown'
 }
 
 # ---- transactions ----
@@ -217,7 +357,10 @@ setup() { kafka_setup; }
 @test "-X: any of the library's; list shows them, a secret is not shown; wrong ones are refused" {
 	run --separate-stderr mbus pub -X list
 	status_is 0
-	has "$output" linger.ms enable.idempotence sasl.password
+	has "$output" $'\n  sasl.password=@FILE\n' $'\n  one_cpu=yes|no (default yes)\n' $'\n  missing=wait|fail (default wait)\n' \
+		$'\n  linger.ms=0 .. 900000 (default 5; pub)\n      Alias for queue.buffering.max.ms: Delay in milliseconds' \
+		$'\n  enable.idempotence=true, false (default false; mbus pub: true)\n' $'\n  socket.timeout.ms=' 'default 60000' \
+		$'\n  isolation.level=read_uncommitted, read_committed (default read_committed; sub)\n'
 	run --separate-stderr mbus pub -X no.such.property=1 "$t" x
 	status_is 2
 	has "$stderr" no.such.property
@@ -226,16 +369,69 @@ setup() { kafka_setup; }
 	run --separate-stderr mbus pub -X sasl.password=hunter2 "$t" x
 	status_is 2
 	run ! grep -F hunter2 <<< "$stderr"
+	echo hunter2 > pw
+	chmod 600 pw
+	run -0 --separate-stderr mbus pub -X sasl.password=@pw -X kafka.linger.ms=3 -X dump
+	has "$output" kafka.linger.ms=3
+	run ! grep -F hunter2 <<< "$output$stderr"
+	for x in missing=never one_cpu=perhaps kafka.one_cpu= group.id=g enable.partition.eof=true \
+			partition.assignment.strategy=cooperative-sticky compression.codec=rot13; do
+		run --separate-stderr mbus sub -X $x "$t"
+		status_is 2
+		has "$stderr" "${x%%=*}"
+	done
+	has "$(man "$ROOT/man/mbus-kafka.7" 2> /dev/null || mandoc "$ROOT/man/mbus-kafka.7" | plain)" missing one_cpu
 	mbus pub -X kafka.linger.ms=1 -X compression.level=1 "$t" x
 }
 
-@test "SCRAM with this Kafka and an old library: the hint" {
+# library_before VERSION: what mbus is linked to is older.
+library_before() {
+	local version
+
+	version=$(mbus pub -X list | sed -n 's/^properties of librdkafka \([0-9.]*\).*/\1/p')
+	[ "$version" ] && [ "$version" != "$1" ] && [ "$(printf '%s\n' "$version" "$1" | sort -V | head -n 1)" = "$version" ]
+}
+
+@test "SCRAM with this Kafka: works, or fails with the hint when the library is older" {
+	local m command
+	local -a in=(-b 127.0.0.1:9093 --username mbus --password-file pw)
+
 	echo secret > pw
-	run --separate-stderr mbus pub -b 127.0.0.1:9093 --username mbus --password-file pw -X sasl.mechanism=SCRAM-SHA-256 "$t" x
-	case $status in
-	0) ;;		# 2.6.1 or later
-	4) has "$stderr" 'SCRAM' '2.6.1' ;;
-	*) fail "$status $stderr" ;;
-	esac
-	mbus pub -b 127.0.0.1:9093 --username mbus --password-file pw "$t" x
+	chmod 600 pw
+	admin create "$t"
+	for m in SCRAM-SHA-256 SCRAM-SHA-512; do
+		for command in "pub $t $m" "sub --body -o -1 -e $t"; do
+			# shellcheck disable=SC2086
+			run --separate-stderr mbus ${command%% *} "${in[@]}" -X sasl.mechanism=$m ${command#* }
+			if library_before 2.6.1; then
+				status_is 4
+				has "$stderr" SCRAM 2.6.1 'whatever the password'
+			else
+				status_is 0
+				[[ $command = pub* ]] || is "$output" $m
+			fi
+		done
+	done
+	# Of PLAIN it says nothing of the kind.
+	run -0 --separate-stderr mbus pub "${in[@]}" "$t" x
+	is "$stderr" ''
+	echo wrong > pw
+	run --separate-stderr mbus pub "${in[@]}" "$t" x
+	status_is 4
+	[[ $stderr != *2.6.1* ]]
+}
+
+@test "the library's lines are those of --debug, and nothing else is" {
+	admin create "$t"
+	run -0 --separate-stderr mbus pub --debug -X debug=broker "$t" x
+	has "$stderr" 'librdkafka: '
+	run -0 --separate-stderr mbus pub -v -X debug=broker "$t" x
+	is "$stderr" 'mbus: pub: 1 confirmed'
+	run -0 --separate-stderr mbus sub -v -X debug=all -o beginning -e --body "$t"
+	[[ $stderr != *librdkafka* ]] || fail "$stderr"
+	# A server that is not there is said once, by mbus.
+	run --separate-stderr mbus sub -b 127.0.0.1:9 "$t"
+	status_is 3
+	is "$(wc -l <<< "$stderr")" 1
+	has "$stderr" 'Connection refused'
 }

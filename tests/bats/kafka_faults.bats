@@ -185,6 +185,56 @@ back_after() { sleep "$1"; kafka_begin; }
 	none_lost
 }
 
+@test "--reconnect no: pub and sub end with the connection, status 3" {
+	relay_on
+	through start_sub sub --reconnect no --body "$t"
+	through publish --reconnect no -W 60
+	relay refuse
+	relay cut
+	published 15
+	is "$status" 3
+	is "$(tail -n 2 pub.err | head -n 1)" 'mbus: pub: 127.0.0.1:9193: connection lost'
+	[ "$HAS" -lt 16000 ]
+	none_lost
+	finish sub
+	is "$status" 3
+	is "$(cat sub.err)" 'mbus: sub: 127.0.0.1:9193: connection lost'
+}
+
+@test "--reconnect 3: so many attempts in a row, and when there was a connection they count anew" {
+	local k
+
+	relay_on
+	through start_sub sub -v --reconnect 3 --body "$t"
+	through publish --reconnect 3 -W 60
+	for k in {1..5}; do
+		relay cut
+		sleep 0.2
+		again() { [ "$(grep -c ' connected again' sub.err)$(grep -c ' connected again' pub.err)" = $k$k ]; }
+		wait_for again
+	done
+	published
+	is "$status $C $R $U" '0 16000 0 0'
+	none_lost
+	wait_for lines_in sub.out 16000
+	cmp sub.out <(seq 16000)
+	mkfifo more.in
+	exec 7<> more.in
+	through start more mbus pub -l --reconnect 3 -W 60 "$t"
+	echo 16001 >&7
+	wait_for lines_in sub.out 16001
+	relay refuse
+	relay cut
+	echo 16002 >&7
+	finish sub 15
+	is "$status" 3
+	has "$(cat sub.err)" 'not connected again in 3 tries'
+	finish more 15
+	is "$status" 3
+	has "$(cat more.err)" 'not connected again in 3 tries' '1 unknown'
+	exec 7>&-
+}
+
 @test "the answers are lost, -W 2: unknown" {
 	relay_on
 	through publish -W 2

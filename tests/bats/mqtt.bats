@@ -635,6 +635,22 @@ fake_is_content() {
 	has "$stderr" "nobody subscribed to 1 of the confirmed events"
 }
 
+@test "a server that stops answering ends pub after -W, also when no more may be sent" {
+	mosquitto_start server 'max_inflight_messages 5'
+	mkfifo pub.in
+	exec 9<> pub.in
+	start pub mbus pub -l --debug --qos 1 -W 1 k
+	echo one >&9
+	wait_for grep -q 'receive maximum 5' pub.err
+	sleep 0.3
+	kill -STOP "${PID[server]}"
+	seq 100 >&9
+	finish pub
+	status_is 3
+	kill -CONT "${PID[server]}"
+	has "$(cat pub.err)" 'no answer to any of 5 events within 1 s' '1 confirmed, 5 unknown'
+}
+
 @test "a server that stops is noticed by the keep-alive, and one that comes back is used" {
 	mosquitto_start
 	start_sub ours --body -c 2 -X keepalive=1 k

@@ -122,6 +122,17 @@ clean() {
 	done
 }
 
+@test "--password-file - on a terminal: what is typed is not shown" {
+	run -0 "$ROOT/tests/tools/terminal" Password: "$S\\n" "${ABLE[@]}" pub t b --password-file - -X told=told
+	is "$(told)" " password=$S"
+	has "$output" 'Password: ' $'echo off\necho on\nstatus 0'
+	[[ $output != *$S* ]]
+	for key in '\x03' '\x1c'; do
+		run -0 "$ROOT/tests/tools/terminal" Password: "xyz$key" "${ABLE[@]}" pub t b --password-file -
+		has "$output" $'echo off\necho on\nsignal '
+	done
+}
+
 @test "there is no option that takes a password" {
 	for option in --password --pw --pass; do
 		run --separate-stderr "$MBUS" pub "$option" "$S" t b
