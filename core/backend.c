@@ -9,6 +9,7 @@
  * when the program runs with more rights than its user.
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,13 @@ backend_state(const struct backend *row)
 
 /* ---- modules ---- */
 
+/* By us as we are now: access() would ask for the real user, without capabilities. */
+static bool
+can_read(const char *path)
+{
+	return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
+}
+
 /* Where the first NAME.so is that is there. false: none is. */
 static bool
 module_path(char *out, size_t size, const char *name)
@@ -93,7 +101,7 @@ module_path(char *out, size_t size, const char *name)
 
 	if (dir && *dir) {
 		snprintf(out, size, "%s/%s.so", dir, name);
-		if (access(out, R_OK) == 0)
+		if (can_read(out))
 			return true;
 	}
 	n = readlink("/proc/self/exe", exe, sizeof exe - 1);
@@ -102,10 +110,10 @@ module_path(char *out, size_t size, const char *name)
 	exe[n] = '\0';
 	*strrchr(exe, '/') = '\0';
 	snprintf(out, size, "%s/modules/%s.so", exe, name);
-	if (access(out, R_OK) == 0)
+	if (can_read(out))
 		return true;
 	snprintf(out, size, "%s/../lib/mbus/%s.so", exe, name);
-	return access(out, R_OK) == 0;
+	return can_read(out);
 }
 
 /* A module is asked for where its capabilities count and where it is used. */

@@ -110,8 +110,9 @@ listener_bind(const union sockaddr_any *a, socklen_t len, struct error *err)
 	return fd;
 }
 
-/* A name to the first of its addresses. Nothing else is to be done meanwhile: there
- * is no subscriber before it listens. */
+/* A name to one of its addresses: the first of IPv4, as Go chooses, because localhost
+ * is ::1 first on many machines and not all peers speak IPv6. Nothing else is to be
+ * done meanwhile: there is no subscriber before it listens. */
 static int
 resolve_within(const char *name, unsigned timeout_ms, union sockaddr_any *a, struct error *err)
 {
@@ -119,6 +120,7 @@ resolve_within(const char *name, unsigned timeout_ms, union sockaddr_any *a, str
 	struct resolve *r = resolve_start(name, AI_PASSIVE, err);
 	struct pollfd over = { .events = POLLIN };
 	uint64_t end = loop_clock_ns() + timeout_ms * 1000000ull, now;
+	size_t n, i = 0;
 	int ready = 0;
 
 	if (!r)
@@ -133,9 +135,12 @@ resolve_within(const char *name, unsigned timeout_ms, union sockaddr_any *a, str
 		resolve_cancel(r);
 		return error_set(err, ERR_CONNECT, "%s: %s", name, gai_strerror(EAI_AGAIN));
 	}
-	if (!resolve_take(r, found, err))
+	n = resolve_take(r, found, err);
+	if (!n)
 		return error_prefix(err, "%s", name);
-	*a = found[0];
+	while (i < n && found[i].sa.sa_family != AF_INET)
+		i++;
+	*a = found[i < n ? i : 0];
 	return 0;
 }
 

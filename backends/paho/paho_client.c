@@ -3,6 +3,7 @@
  * One connection as paho has it. What the loop calls here only adds a command, which
  * runs in the helper thread (paho_client_run).
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "backends/paho/paho_client.h"
@@ -100,7 +101,8 @@ client_dial(struct paho_client *c)
 		set_tls(&c->to, &ssl);
 		o.ssl = &ssl;
 	}
-	o.httpProxy = o.httpsProxy = opt->proxy;
+	o.httpProxy = c->proxy;
+	o.httpsProxy = c->tls_proxy;
 	r = MQTTAsync_connect(c->handle, &o);
 	MQTTProperties_free(&props);
 	return r;
@@ -223,6 +225,15 @@ run_unsubscribe(struct paho_client *c, const char *filter, bool barrier)
 }
 
 static void
+client_free(struct paho_client *c)
+{
+	free(c->id);
+	free(c->proxy);
+	free(c->tls_proxy);
+	free(c);
+}
+
+static void
 run_destroy(struct paho_client *c)
 {
 	struct client_ask *next;
@@ -235,8 +246,7 @@ run_destroy(struct paho_client *c)
 		next = ask->next;
 		free(ask);
 	}
-	free(c->id);
-	free(c);
+	client_free(c);
 }
 
 void
@@ -264,6 +274,23 @@ command(struct paho_client *c, const struct paho_command *k)
 	paho_box_command(c->box, k, &err);	/* the helper runs: it cannot fail */
 }
 
+/* paho 1.3.14 refuses a proxy for TLS without a scheme, and takes the plain one
+ * for that when there is none; it drops "http" of the one and "https" of the other,
+ * which say nothing of the proxy itself. */
+static char *
+proxy_url(const char *scheme, const char *proxy)
+{
+	size_t size;
+	char *url;
+
+	if (!proxy)
+		return NULL;
+	size = strlen(scheme) + strlen("://") + strlen(proxy) + 1;
+	url = xcalloc(1, size);
+	snprintf(url, size, "%s://%s", scheme, proxy);
+	return url;
+}
+
 struct paho_client *
 paho_client_new(struct paho_box *box, const struct paho_connect *to, uint32_t generation,
 	struct error *err)
@@ -274,14 +301,15 @@ paho_client_new(struct paho_box *box, const struct paho_connect *to, uint32_t ge
 	c->box = box;
 	c->to = *to;
 	c->id = xstrdup(to->opt->client_id);
+	c->proxy = proxy_url("http", to->opt->proxy);
+	c->tls_proxy = proxy_url("https", to->opt->proxy);
 	c->generation = generation;
 	c->fd = -1;
 	c->server = (struct paho_server){ .max_packet = MQTT_BODY_MAX, .receive_maximum = UINT16_MAX,
 		.max_qos = 2, .retain = true, .wildcard = true, .shared = true };
 	if (paho_box_command(box, &k, err) == 0)
 		return c;
-	free(c->id);
-	free(c);
+	client_free(c);
 	return NULL;
 }
 

@@ -8,7 +8,8 @@
 struct paho_client {
 	struct paho_box *box;
 	struct paho_connect to;
-	char *id;			/* its own copy: paho may take its time */
+	char *id;			/* its own copies: paho may take its time */
+	char *proxy, *tls_proxy;	/* NULL: none */
 	uint32_t generation;
 	MQTTAsync handle;		/* the helper's */
 	struct paho_server server;	/* the callback's, then the loop's */

@@ -564,6 +564,11 @@ listening() {
 }
 
 @test "listen addresses are advertised as go-micro does" {
+	# Many machines have localhost as IPv6 too, which resolvers put first.
+	printf '%s\n' '127.0.0.1 localhost' '::1 localhost six' > hosts
+	mount --bind hosts /etc/hosts
+	matches "$(listening six:7100)" '\[::1\]:7100 \[::1\]:7100
+go\.\[::1\]:[0-9]+ \[::1\]:[0-9]+'
 	matches "$(listening 127.0.0.1:7100)" '127.0.0.1:7100 127.0.0.1:7100
 go\.127.0.0.1:[0-9]+ 127.0.0.1:[0-9]+'
 	matches "$(listening localhost:7100)" '127.0.0.1:7100 127.0.0.1:7100

@@ -287,15 +287,19 @@ greeter  1.0  on-c  10.79.0.2:9000"
 	is "$output" "$(cat found)"
 }
 
+# many_heard: how many one lookup hears is the machine's load's, too.
+many_heard() {
+	get greeter
+	status_is 0 && [ "$(wc -l <<< "$output")" -gt 300 ]
+}
+
 @test "ten thousand nodes, and no more" {
 	local ids=()
 
 	mapfile -t ids < <(seq -f '--id=n%.0f' 1 2000)
 	fake many answer "${ids[@]}"
-	get greeter
-	status_is 0
 	# What fits the receive buffer of an ordinary user; as root all of them.
-	[ "$(wc -l <<< "$output")" -gt 300 ] || fail "$(wc -l <<< "$output") nodes"
+	wait_for many_heard
 	fake flood answer --service flood --id a --times 30000
 	run --separate-stderr mbus registry -v get flood
 	is "$(wc -l <<< "$output")" 1

@@ -6,6 +6,9 @@
 
 load ../lib
 
+# One builds five times.
+TEST_SECONDS=400
+
 # listed NAME: its lines in what --list said.
 listed() { awk -v n="$1" '/^  [^ ]/ { on = $1 == n } on' <<< "$output"; }
 

@@ -418,7 +418,7 @@ fake_is_content() {
 }
 
 @test "a session is kept over a restart of sub, and what it missed comes" {
-	mosquitto_start
+	mosquitto_alone
 	for v in 5 3.1.1; do
 		s=(-X "version=$v" -X "client_id=keeper$v" -X session=1h)
 		start_sub ours --body "${s[@]}" --qos 2 "s/$v"
@@ -437,7 +437,7 @@ fake_is_content() {
 }
 
 @test "without a session nothing is left behind in the server" {
-	mosquitto_start
+	mosquitto_alone
 	start_sub ours --body -X client_id=fleeting f
 	stop ours
 	mbus pub f missed
@@ -448,7 +448,7 @@ fake_is_content() {
 }
 
 @test "what was not printed is not acknowledged, and comes again with the session" {
-	mosquitto_start
+	mosquitto_alone
 	mkfifo slow
 	for q in 1 2; do
 		s=(-X "client_id=unread$q" -X session=1h --qos 2)

@@ -70,6 +70,7 @@ setup() {
 }
 
 @test "the path of a WebSocket, and an HTTP proxy" {
+	MQTT_CERTS=$BATS_FILE_TMPDIR
 	mosquitto_start
 	cat > proxy.py <<-'END'
 		import os, socket, sys, threading
@@ -92,13 +93,16 @@ setup() {
 		        threading.Thread(target=pump, args=way, daemon=True).start()
 	END
 	start_ready proxy python3 proxy.py 18836
-	start_sub ours -c 2 --body p
+	start_sub ours -c 3 --body p
 	run -0 mbus pub "${PAHO[@]}" -X proxy=127.0.0.1:18836 p plain
 	has "$(< proxy.out)" "CONNECT 127.0.0.1:$MQTT_PORT"
 	run -0 mbus pub -b "$WS" -X proxy=127.0.0.1:18836 -X ws_path=/other p websocket
 	has "$(< proxy.out)" "CONNECT 127.0.0.1:$MQTT_WS_PORT"
+	run -0 mbus pub -b "ssl://127.0.0.1:$MQTT_TLS_PORT" "${PAHO[@]}" --tls-ca "$MQTT_CERTS/ca.crt" \
+		-X proxy=127.0.0.1:18836 p tls
+	has "$(< proxy.out)" "CONNECT 127.0.0.1:$MQTT_TLS_PORT"
 	finish ours
-	is "$(< ours.out)" $'plain\nwebsocket'
+	is "$(< ours.out)" $'plain\nwebsocket\ntls'
 	# What the environment says is for others.
 	http_proxy=http://127.0.0.1:1 run -0 mbus pub "${PAHO[@]}" p x
 }
@@ -127,7 +131,7 @@ setup() {
 @test "an event that is not written is not acknowledged: the session has it" {
 	local keep=("${PAHO[@]}" -X client_id=keeper -X session=1h)
 
-	mosquitto_start
+	mosquitto_alone
 	for q in 1 2; do
 		run -0 mbus sub "${keep[@]}" --qos 2 --idle 0.5 "s$q"
 		seq 10 > sent

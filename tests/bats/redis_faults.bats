@@ -108,10 +108,15 @@ in_order() {
 
 @test "the server stops for longer than -W: unknown is what was sent, the rest is refused" {
 	head -c 20000 /dev/zero | tr '\0' x > line
-	for ((i = 0; i < 2000; i++)); do cat line; echo; done > pub.in
+	for ((i = 0; i < 1900; i++)); do cat line; echo; done > rest
+	mkfifo pub.in
 	start pub mbus pub -v "${X[@]}" -W 0.5 --inflight 2000 -l S
+	exec 7> pub.in
+	seq 100 >&7
 	wait_for stream_is_at 100
 	kill -STOP "${PID[redis-main]}"
+	cat rest >&7 3>&- &
+	exec 7>&-
 	sleep 1.2
 	kill -CONT "${PID[redis-main]}"
 	finish pub 30

@@ -149,7 +149,7 @@ survives() {
 }
 
 @test "any answers, at random" {
-	cat > random.py <<-'PY'
+	cat > arbitrary.py <<-'PY'
 		r = random.Random(4711)
 		def value(depth):
 		    kind = r.randrange(9)
@@ -165,5 +165,5 @@ survives() {
 		def reply(w, n):
 		    return b"+PONG\r\n" if n == 0 else value(0)
 	PY
-	for ((i = 0; i < 4; i++)); do survives random; done
+	for ((i = 0; i < 4; i++)); do survives arbitrary; done
 }

@@ -8,43 +8,6 @@
 
 load ../lib
 
-new_key() { openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"; }
-
-# authority NAME
-authority() {
-	new_key "$1"
-	openssl req -x509 -new -key "$1.key" -days 30 -subj "/O=mbus test/CN=$1" -out "$1.crt"
-}
-
-# certificate NAME AUTHORITY SAN
-certificate() {
-	new_key "$1"
-	openssl req -new -key "$1.key" -subj "/CN=$1" -out "$1.csr"
-	openssl x509 -req -in "$1.csr" -CA "$2.crt" -CAkey "$2.key" -CAcreateserial -days 30 \
-		-extfile <(printf 'subjectAltName=%s\n' "$3") -out "$1.crt" 2> openssl.err
-}
-
-# expired NAME AUTHORITY SAN: one of long ago. `x509` signs these in some versions of
-# OpenSSL only (-days -1), `ca` in all.
-expired() {
-	certificate "$@"
-	: > index.txt
-	cat > ca.cnf <<- 'END'
-		[ca]
-		default_ca = ca
-		database = index.txt
-		new_certs_dir = .
-		rand_serial = yes
-		default_md = sha256
-		policy = policy
-		[policy]
-		commonName = supplied
-	END
-	openssl ca -batch -notext -config ca.cnf -cert "$2.crt" -keyfile "$2.key" -in "$1.csr" \
-		-startdate 20200101000000Z -enddate 20200131000000Z \
-		-extfile <(printf 'subjectAltName=%s\n' "$3") -out "$1.crt" 2> openssl.err
-}
-
 setup_file() {
 	cd "$BATS_FILE_TMPDIR" || return
 	authority ca

@@ -190,20 +190,6 @@ relay() {
 	[[ $answer != error* ]]
 }
 
-# ---- certificates: as in tls.bats ----
-
-new_key() { openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"; }
-authority() {
-	new_key "$1"
-	openssl req -x509 -new -key "$1.key" -days 30 -subj "/O=mbus test/CN=$1" -out "$1.crt"
-}
-# certificate NAME AUTHORITY SAN [DAYS]
-certificate() {
-	new_key "$1"
-	openssl req -new -key "$1.key" -subj "/CN=$1" -out "$1.csr"
-	openssl x509 -req -in "$1.csr" -CA "$2.crt" -CAkey "$2.key" -CAcreateserial -days "${4-30}" \
-		-extfile <(printf 'subjectAltName=%s\n' "$3") -out "$1.crt" 2> openssl.err
-}
 # certificates: ca signs srv (localhost, 127.0.0.1), cli, other (other.example), old
 # (expired); foreign signs alien. All in $C.
 certificates() {
@@ -213,7 +199,7 @@ certificates() {
 	certificate srv ca IP:127.0.0.1,DNS:localhost
 	certificate cli ca DNS:cli
 	certificate other ca DNS:other.example
-	certificate old ca IP:127.0.0.1 -1
+	expired old ca IP:127.0.0.1
 	certificate alien foreign IP:127.0.0.1
 	chmod 644 ./*.key
 }

@@ -9,7 +9,7 @@ LACKS='unix sni cut one-part nobody'
 WINDOW_KB=4096
 # The library fetches ahead, up to 64 MiB (queued.max.messages.kbytes), and takes 300
 # bytes for each record besides. kafka.bats has a topic that is larger than that.
-SMALL_KB=60000
+SMALL_KB=110000
 CARRIES='header null-body'
 CARRIES_RAW='header key null-body null-header repeat-header binary-header'
 # A member that was killed is given up after three seconds, not 45.
