@@ -86,9 +86,10 @@ struct kafka_client {
 	void (*failed)(struct kafka_client *, const struct error *);
 	int wake;			/* eventfd */
 	struct loop_fd fd;
-	struct loop_timer deadline;
+	struct loop_timer deadline, back;
 	bool up, dead, down_told;
 	bool counts;			/* heeds opts.reconnect */
+	bool asking;			/* whether the connection is back */
 	unsigned tries;			/* to connect again, in a row */
 	struct error last;		/* what the library said last of its connections */
 	struct kafka_ask *ask, *waiting;

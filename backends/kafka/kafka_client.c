@@ -36,6 +36,7 @@ client_fail(struct kafka_client *c, const struct error *err)
 		return;
 	c->dead = true;
 	loop_timer_clear(c->kb->b.loop, &c->deadline);
+	loop_timer_clear(c->kb->b.loop, &c->back);
 	c->failed(c, err);
 }
 
@@ -61,23 +62,17 @@ client_deadline(struct loop_timer *t)
 /* ---- a connection that was lost ---- */
 
 /* Whether it is back: the library does not tell, nor how often it tried. */
-struct back_ask {
-	struct kafka_ask ask;
-	bool back;
-};
-
 static void
 back_run(struct kafka_ask *a)
 {
-	struct back_ask *b = (struct back_ask *)a;
 	const struct rd_kafka_metadata *md;
 
-	for (unsigned i = 0; !b->back && !ask_over(a); i++) {
-		b->back = rd_kafka_metadata(a->rk, 0, NULL, &md, ask_slice_ms(a, i)) == 0;
-		if (b->back)
+	for (unsigned i = 0; !ask_over(a); i++) {
+		if (rd_kafka_metadata(a->rk, 0, NULL, &md, ask_slice_ms(a, i)) == 0) {
 			rd_kafka_metadata_destroy(md);
-		else
-			ask_nap(a);
+			return;
+		}
+		ask_nap(a);
 	}
 }
 
@@ -87,22 +82,31 @@ back_drop(struct kafka_ask *a)
 	free(a);
 }
 
-static void client_try(struct kafka_client *);
-
 static void
 back_done(struct kafka_ask *a)
 {
 	struct kafka_client *c = a->client;
 
+	c->asking = false;
 	if (c->dead)
 		return;
-	if (!((struct back_ask *)a)->back) {
-		client_try(c);		/* behind whatever else is to be asked */
-		return;
-	}
+	loop_timer_clear(c->kb->b.loop, &c->back);
 	c->tries = 0;
 	c->down_told = false;
 	log_verbose("%s: connected again", c->kb->servers);
+}
+
+/* Asks for as long as it takes, behind whatever else is being asked. */
+static void
+back_start(struct kafka_client *c)
+{
+	struct kafka_ask *a = xcalloc(1, sizeof *a);
+
+	a->run = back_run;
+	a->done = back_done;
+	a->drop = back_drop;
+	c->asking = true;
+	ask_start(c, a);
 }
 
 /* An attempt is a time in which the library could have connected. */
@@ -110,17 +114,13 @@ static void
 client_try(struct kafka_client *c)
 {
 	unsigned most = (unsigned)c->kb->b.opts.reconnect;
-	struct back_ask *b;
 	struct error err;
 
 	if (c->tries < most) {
 		c->tries++;
-		b = xcalloc(1, sizeof *b);
-		b->ask.run = back_run;
-		b->ask.done = back_done;
-		b->ask.drop = back_drop;
-		b->ask.until_ns = loop_clock_ns() + BACK_MS * UINT64_C(1000000);
-		ask_start(c, &b->ask);
+		loop_timer_set(c->kb->b.loop, &c->back, BACK_MS);
+		if (!c->asking)
+			back_start(c);
 		return;
 	}
 	if (c->last.kind == ERR_CONNECT && most)
@@ -131,6 +131,15 @@ client_try(struct kafka_client *c)
 		error_prefix(&err, "not connected again in %u %s", most, most == 1 ? "try" : "tries");
 	error_prefix(&err, "%s", c->kb->servers);
 	client_fail(c, &err);
+}
+
+static void
+client_back(struct loop_timer *t)
+{
+	struct kafka_client *c = t->arg;
+
+	if (!c->dead)
+		client_try(c);
 }
 
 /* No server can be reached any more. The library never gives up; whether to is for the
@@ -274,8 +283,9 @@ client_open(struct kafka_client *c, struct kafka_broker *kb, rd_kafka_type_t typ
 		rd_kafka_queue_destroy(main);
 	}
 	c->fd.fn = client_ready;
-	c->fd.arg = c->deadline.arg = c;
+	c->fd.arg = c->deadline.arg = c->back.arg = c;
 	c->deadline.fn = client_deadline;
+	c->back.fn = client_back;
 	if (kb->b.opts.connect_timeout_ms)
 		loop_timer_set(kb->b.loop, &c->deadline, kb->b.opts.connect_timeout_ms);
 	if (loop_fd_add(kb->b.loop, &c->fd, c->wake, LOOP_READ, err) < 0)
@@ -291,6 +301,7 @@ client_close(struct kafka_client *c)
 	if (!c->rk)
 		return;
 	loop_timer_clear(c->kb->b.loop, &c->deadline);
+	loop_timer_clear(c->kb->b.loop, &c->back);
 	loop_fd_del(c->kb->b.loop, &c->fd);
 	rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
 	rd_kafka_queue_destroy(c->queue);
