@@ -135,6 +135,10 @@ read_value(struct resp_reader *r, const char *base, const char *end)
 		if (!stop)
 			return STEP_MORE;
 		n = stop - p;
+		if (memchr(p, '\n', (size_t)n) || memchr(p, '\r', (size_t)n)) {
+			r->error = "a line with half of a line's end in it";
+			return STEP_BAD;
+		}
 	} else {
 		stop = short_number(p, end, &n);
 		if (!stop) {
