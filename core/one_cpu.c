@@ -29,7 +29,7 @@ static struct {
 	int cpu;
 	cpu_set_t allowed;
 	uint64_t looked_ns;
-	clock_t ours;			/* CPU time of the process, then */
+	int64_t ours_ms;		/* CPU time of the process, then */
 	struct cpu_seen seen[CPU_SETSIZE];
 } here;
 
@@ -117,13 +117,13 @@ read_cpu(const char *line, struct cpu_seen *c)
 	return (int)cpu;
 }
 
-static clock_t
-cpu_time(void)
+static int64_t
+cpu_time_ms(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (clock_t)(t.tv_sec * 1000 + t.tv_nsec / 1000000);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* What has been done since the last look by others where we are, and which CPU was idle
@@ -131,7 +131,7 @@ cpu_time(void)
 static bool
 look(long *others, int *best, long *idle)
 {
-	clock_t ours = cpu_time(), used = ours - here.ours;
+	int64_t ours = cpu_time_ms(), used = ours - here.ours_ms;
 	FILE *f = fopen("/proc/stat", "re");
 	struct cpu_seen now;
 	char line[512];
@@ -144,6 +144,7 @@ look(long *others, int *best, long *idle)
 	while (fgets(line, sizeof line, f) && strncmp(line, "cpu", 3) == 0) {
 		int cpu = read_cpu(line, &now);
 		struct cpu_seen d, *seen;
+		long total;
 
 		if (cpu < 0)
 			continue;
@@ -151,20 +152,19 @@ look(long *others, int *best, long *idle)
 		d.busy = now.busy - seen->busy;
 		d.idle = now.idle - seen->idle;
 		*seen = now;
-		if (!CPU_ISSET(cpu, &here.allowed) || d.busy + d.idle == 0)
+		total = (long)(d.busy + d.idle);
+		if (!CPU_ISSET(cpu, &here.allowed) || total == 0)
 			continue;
 		if (cpu == here.cpu) {
-			long total = (long)(d.busy + d.idle);
-
 			*others = ((long)d.busy - used / tick_ms) * 1000 / total;
 			known = true;
-		} else if ((long)(d.idle * 1000 / (d.busy + d.idle)) > *idle) {
-			*idle = (long)(d.idle * 1000 / (d.busy + d.idle));
+		} else if ((long)d.idle * 1000 / total > *idle) {
+			*idle = (long)d.idle * 1000 / total;
 			*best = cpu;
 		}
 	}
 	fclose(f);
-	here.ours = ours;
+	here.ours_ms = ours;
 	return known;
 }
 

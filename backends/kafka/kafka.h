@@ -18,8 +18,9 @@
  *	kafka_marks.c	event numbers and the offsets they stand for; pure
  *	kafka_list.c	topics and groups, for `mbus topics`
  *
- * THREADS. The library's threads run nothing of ours: its callbacks are called from
- * our polling, its log lines wait in a queue, and what wakes our loop is its write to
+ * THREADS. The library's threads run nothing of ours but what puts them where they
+ * belong (core/one_cpu), when they begin and end: its callbacks are called from our
+ * polling, its log lines wait in a queue, and what wakes our loop is its write to
  * an eventfd. The one thread of ours asks what the library answers only to those who
  * wait (kafka_ask.c); it shares with the loop's thread nothing but its struct, which
  * belongs to one of them at a time.
@@ -89,7 +90,7 @@ struct kafka_client {
 	struct loop_timer deadline, back;
 	bool up, dead, down_told;
 	bool counts;			/* heeds opts.reconnect */
-	bool asking;			/* whether the connection is back */
+	bool one_cpu;			/* its threads and ours: who only subscribes gains by it */
 	unsigned tries;			/* to connect again, in a row */
 	struct error last;		/* what the library said last of its connections */
 	struct kafka_ask *ask, *waiting;

@@ -87,7 +87,6 @@ back_done(struct kafka_ask *a)
 {
 	struct kafka_client *c = a->client;
 
-	c->asking = false;
 	if (c->dead)
 		return;
 	loop_timer_clear(c->kb->b.loop, &c->back);
@@ -105,7 +104,6 @@ back_start(struct kafka_client *c)
 	a->run = back_run;
 	a->done = back_done;
 	a->drop = back_drop;
-	c->asking = true;
 	ask_start(c, a);
 }
 
@@ -119,8 +117,6 @@ client_try(struct kafka_client *c)
 	if (c->tries < most) {
 		c->tries++;
 		loop_timer_set(c->kb->b.loop, &c->back, BACK_MS);
-		if (!c->asking)
-			back_start(c);
 		return;
 	}
 	if (c->last.kind == ERR_CONNECT && most)
@@ -136,10 +132,7 @@ client_try(struct kafka_client *c)
 static void
 client_back(struct loop_timer *t)
 {
-	struct kafka_client *c = t->arg;
-
-	if (!c->dead)
-		client_try(c);
+	client_try(t->arg);
 }
 
 /* No server can be reached any more. The library never gives up; whether to is for the
@@ -154,8 +147,11 @@ client_lost(struct kafka_client *c)
 	c->down_told = true;
 	if (!counts || c->kb->b.opts.reconnect)
 		log_verbose("%s: connection lost; trying again", c->kb->servers);
-	if (counts && !c->tries)
+	if (counts) {
+		if (c->kb->b.opts.reconnect)
+			back_start(c);
 		client_try(c);
+	}
 }
 
 static void
@@ -258,8 +254,7 @@ client_open(struct kafka_client *c, struct kafka_broker *kb, rd_kafka_type_t typ
 		rd_kafka_conf_set_rebalance_cb(conf, group_rebalance);
 		rd_kafka_conf_set_offset_commit_cb(conf, group_committed);
 	}
-	/* A publisher gains nothing by it. */
-	if (type == RD_KAFKA_CONSUMER && kb->one_cpu) {
+	if (c->one_cpu) {
 		rd_kafka_conf_interceptor_add_on_new(conf, "mbus", handle_made, NULL);
 		one_cpu_begin();
 	}

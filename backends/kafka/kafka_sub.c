@@ -211,6 +211,7 @@ subs_new(struct kafka_broker *kb)
 	su->client.poll = read_poll;
 	su->client.failed = subs_failed;
 	su->client.counts = true;
+	su->client.one_cpu = kb->one_cpu;
 	su->start = (struct loop_task){ .fn = subs_start, .arg = kb };
 	su->refresh = (struct loop_timer){ .fn = subs_refresh, .arg = kb };
 	su->paused_tick = (struct loop_timer){ .fn = paused_tick, .arg = su };
