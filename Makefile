@@ -7,6 +7,7 @@
 #	make check		installs what the tests need and runs all of them
 #	make check-long		what takes longer: soak, fuzzing, valgrind
 #	make check-more		mqtt with other servers: nats-server, Artemis (Java)
+#	make mutate		small edits of the source, and which of them no test notices
 #	make unit, make fuzz	the unit tests alone; a minute of each fuzz target
 #	make deps, check-deps	install what building, testing needs (Debian packages)
 #	make go-programs	the go-micro programs of the tests
@@ -20,32 +21,48 @@
 # Define BUILTIN="http mdns file null" to link those backends into the binary, and
 # MODULES="null" to build those as shared objects that are loaded when chosen.
 # Define WITHOUT="null" to leave backends out.
+# Define EXAMPLE=1 for the example broker of core/broker.h as well (in build-example).
+# Define ZLIB=-lz to have zlib as a shared library; else it is linked in, if it can be.
 # Define CC, CFLAGS, LDFLAGS as usual.
 
 PREFIX = /usr/local
 DESTDIR =
 CC = gcc
 CFLAGS = -O2 -g
-VERSION = 0.1.0
+VERSION = 0.2.0
 
 # One word a backend; its sources are the lines below.
-BUILTIN = http mdns file
-MODULES = kafka mqtt null paho redis tls
+BUILTIN = http memory mdns file
+MODULES = kafka mqtt nats nsq null paho redis tls $(if $(EXAMPLE),toy)
+MODULES += consul dns etcd
 WITHOUT =
 
 SRC_http = $(wildcard backends/http/*.c)
 SRC_kafka = $(wildcard backends/kafka/*.c)
+SRC_memory = $(wildcard backends/memory/*.c)
 SRC_mqtt = $(wildcard backends/mqtt/mqtt*.c)
 # What the drivers of one broker share.
 mqtt_shared = backends/mqtt/mqtt_map.c backends/mqtt/mqtt_options.c backends/mqtt/mqtt_reason.c
 SRC_paho = $(wildcard backends/paho/*.c) $(mqtt_shared)
+SRC_nats = $(wildcard backends/nats/*.c)
+SRC_nsq = $(wildcard backends/nsq/*.c)
 SRC_null = backends/null.c
 SRC_redis = $(wildcard backends/redis/*.c)
 SRC_tls = $(wildcard backends/tls/*.c)
+SRC_toy = tests/example/toy.c
 SRC_mdns = $(wildcard backends/registry/mdns*.c backends/proto/micro_*.c)
 SRC_file = $(wildcard backends/registry/file*.c)
 
+# What registries with a server share.
+served = $(wildcard backends/client/*.c) backends/registry/known.c backends/registry/micro_json.c
+SRC_consul = $(wildcard backends/registry/consul*.c) $(served)
+SRC_dns = backends/registry/dns.c backends/registry/known.c
+SRC_etcd = $(wildcard backends/registry/etcd*.c) $(served)
+
 # Libraries: LIBS_x goes to the link of whatever backend x is part of.
+LIBS_consul = -lcjson -lz
+LIBS_dns = -lresolv
+LIBS_etcd = -lcjson
 LIBS_kafka = -lrdkafka
 LIBS_mdns = -lz
 LIBS_paho = -lpaho-mqtt3as -lcrypto
@@ -53,6 +70,8 @@ LIBS_tls = -lssl -lcrypto
 
 # Debian packages, for `make deps`: what every build needs, then by backend.
 DEPS = gcc libc6-dev
+DEPS_consul = libcjson-dev zlib1g-dev
+DEPS_etcd = libcjson-dev
 DEPS_kafka = librdkafka-dev
 DEPS_mdns = zlib1g-dev
 DEPS_paho = libpaho-mqtt-dev libssl-dev
@@ -61,8 +80,9 @@ DEPS_tls = libssl-dev
 # ---- nothing to set below this line ----
 
 SANITIZE =
+EXAMPLE =
 comma := ,
-B := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+B := build$(if $(EXAMPLE),-example)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 
 in := $(filter-out $(WITHOUT),$(BUILTIN))
 mod := $(filter-out $(WITHOUT) $(in),$(MODULES))
@@ -79,9 +99,15 @@ fortify = $(lastword $(call takes,-D_FORTIFY_SOURCE=2 -D_FORTIFY_SOURCE=3))
 HARDEN = $(eval HARDEN := -fPIE $(if $(SANITIZE),,$(fortify)) $(call takes, \
 	-fstack-protector-strong -fstack-clash-protection -fcf-protection))$(HARDEN)
 HARDEN_LD = -Wl,-z,relro,-z,now,-z,noexecstack
+# What a start costs: relocations in their short form, and no shared library for mdns,
+# where the linker and zlib's package have that.
+RELR = $(eval RELR := $(shell echo 'int main(void) { return 0; }' | $(CC) -x c -pie -fPIE -o /dev/null \
+	-Wl,--fatal-warnings,-z,pack-relative-relocs - 2> /dev/null && echo -Wl,-z,pack-relative-relocs))$(RELR)
+ZLIB = $(eval ZLIB := $(if $(filter /%,$(shell $(CC) -print-file-name=libz.a)),-l:libz.a \
+	-Wl$(comma)--exclude-libs$(comma)libz.a,-lz))$(ZLIB)
 SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS = $(STD) $(CFLAGS) $(WARN) $(HARDEN) $(SAN) -MMD -MP
-ALL_LDFLAGS = $(SAN) -pie -rdynamic -Wl,-O1,--hash-style=gnu,--as-needed $(HARDEN_LD) $(LDFLAGS)
+ALL_LDFLAGS = $(SAN) -pie -rdynamic -Wl,-O1,--hash-style=gnu,--as-needed $(HARDEN_LD) $(RELR) $(LDFLAGS)
 
 src_core = $(wildcard core/*.c)
 src_proto = $(filter-out backends/proto/micro_%,$(wildcard backends/proto/*.c))
@@ -93,13 +119,13 @@ src_bin = $(src_core) $(src_proto) $(src_cli) $(src_in) $(src_tsan)
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 # What unit tests and fuzz targets link: everything but main().
 obj_test = $(filter-out $(B)/cli/main.o,$(call obj,$(src_bin)))
-libs = $(sort $(foreach b,$(in),$(LIBS_$(b)))) -ldl
+libs = $(patsubst -lz,$(ZLIB),$(sort $(foreach b,$(in),$(LIBS_$(b))))) -ldl
 
 Q = $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)	$(2)";)
 
 .PHONY: all install uninstall clean help
-all: $(B)/mbus $(mod:%=$(B)/modules/%.so) $(if $(SANITIZE),,mbus)
+all: $(B)/mbus $(mod:%=$(B)/modules/%.so) $(if $(SANITIZE)$(EXAMPLE),,mbus)
 
 # ./mbus, for the hand; the binary itself is under build.
 mbus: $(B)/mbus
@@ -133,7 +159,8 @@ $(B)/cli/complete.o: completions/mbus.bash completions/_mbus completions/mbus.fi
 # answer changes.
 $(B)/config.h: FORCE
 	@mkdir -p $(@D)
-	@echo '#define BUILT_MODULES $(mod:%="%",)' > $@.tmp; \
+	@{ echo '#define BUILT_MODULES $(mod:%="%",)'; \
+	 $(if $(EXAMPLE),echo '#define BUILT_EXAMPLE';) } > $@.tmp; \
 	 if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
 .PHONY: FORCE
 FORCE:

@@ -39,7 +39,7 @@ static int
 null_publish(struct broker *b, const struct publication *p, struct error *err)
 {
 	(void)err;
-	broker_outcome(b, p->id, publication_size(p), FATE_CONFIRMED, NULL);
+	broker_outcome(b, p->id, p->size, FATE_CONFIRMED, NULL);
 	return 0;
 }
 
@@ -48,6 +48,7 @@ null_subscribe(struct subscription *s, struct error *err)
 {
 	(void)err;
 	broker_subscribed(s, NULL);
+	broker_ended(s);	/* nothing is there */
 	return 0;
 }
 
@@ -61,7 +62,7 @@ const struct broker_ops null_broker_ops = {
 	.name = "null",
 	.caps = BROKER_GROUP | BROKER_HEADER | BROKER_KEY | BROKER_NULL_BODY | BROKER_NULL_HEADER |
 		BROKER_REPEAT_HEADER | BROKER_BINARY_HEADER | BROKER_BINARY_TOPIC |
-		BROKER_NO_NETWORK,
+		BROKER_NO_NETWORK | BROKER_HEEDLESS,
 	.size = sizeof(struct broker),
 	.init = null_init,
 	.release = null_release,

@@ -6,7 +6,7 @@
  * HOW TO ADD A COMMAND
  *	1. cli/cmd_NAME.c: an args struct that begins with struct common_args,
  *	   a table of options (cli/opt.h), run(), and last `const struct command
- *	   cmd_NAME`.
+ *	   cmd_NAME`, whose `uses` says which of the common options it heeds.
  *	2. its name below and in the table of cli/command.c.
  *	3. man/mbus-NAME.1; tests/bats/docs.bats compares it with the table.
  *
@@ -22,6 +22,17 @@
 #include "core/log.h"
 #include "core/tls.h"
 
+/* What a command has a use for, of the options that all share. */
+enum use {
+	USE_BROKER = 1,			/* it asks a broker: -B, -b, --url */
+	USE_SERVER = 2,			/* who we are there, and TLS */
+	USE_CONNECT = 4,		/* how long connecting may take */
+	USE_EVENTS = 8,			/* events pass: --wire, --reconnect */
+	USE_REGISTRY = 16,		/* the registry */
+	USE_REGISTER = 32,		/* how long something stays registered */
+	USE_LISTEN = 64			/* where a broker has no server: -b is our own address */
+};
+
 struct command {
 	const char *name;
 	const char *summary;		/* one line of `mbus --help` */
@@ -29,8 +40,12 @@ struct command {
 					 * another form */
 	const char *words;		/* what the first operand can be: "list|get"; NULL:
 					 * anything (for completion only) */
+	bool many_topics;		/* every operand is a topic, not the first only (for
+					 * completion) */
 	const struct opt *opts;		/* its own; the common ones come by themselves */
 	size_t args_size;
+	unsigned uses;			/* enum use */
+	unsigned broker_use;		/* enum broker_use: whose -X options it takes; 0: all */
 	const char *notes;		/* lines before the examples in --help; may be NULL */
 	const char *examples;		/* lines, indented by two; comments as "  # ..." */
 	/* Returns the exit status. -1: err says why; main prints it as
@@ -38,11 +53,12 @@ struct command {
 	int (*run)(void *args, int noperands, char **operands, struct error *);
 };
 
-extern const struct command cmd_pub, cmd_sub, cmd_registry, cmd_topics;
+extern const struct command cmd_bench, cmd_doctor, cmd_pub, cmd_sub, cmd_registry, cmd_topics;
 extern const struct command *const command_table[];	/* ends with NULL */
 const struct command *command_find(const char *name);
-/* `mbus help`, `mbus NAME --help`; NULL: mbus itself. */
-void command_help(struct buf *, const struct command *);
+/* `mbus NAME --help`; all, `mbus help NAME`: with the options that every command has.
+ * NULL: mbus itself. */
+void command_help(struct buf *, const struct command *, bool all);
 /* What `mbus` alone says. */
 void command_usage(struct buf *);
 
@@ -55,6 +71,9 @@ struct common_args {
 	uint64_t register_ttl_ms, register_interval_ms;
 	uint64_t connect_timeout_ms;
 	const char *url, *username, *password_file;
+	const char *config, *profile;
+	struct settings *settings;	/* what the config file says; cli/settings.h */
+	struct url_params *params;	/* of url or address; cli/url_params.h */
 	const char *reconnect;		/* "N", "no", "always"; NULL: not given ... */
 	int reconnect_n;		/* ... and in numbers, as in struct broker_options */
 	int wire;			/* enum wire */
@@ -63,6 +82,10 @@ struct common_args {
 	int color;			/* enum color; ask common_color() */
 	int log_level;			/* enum log_level; main has set the global one */
 	bool help, version;
+	/* What was on the command line, of all rows, and whose it is (NULL: mbus's). */
+	struct opt_given given;
+	const struct command *command;
+	unsigned excused;		/* enum broker_caps that the command makes up for */
 	/* Made of xopts by common_resolve(). */
 	struct broker_xopt *xpairs;
 	size_t nxpairs;
@@ -114,7 +137,7 @@ struct broker *common_open(struct common_args *, struct loop *, struct broker_op
 /* Disconnects, frees the broker, then the registry in opts. NULL is allowed. */
 void common_close(struct broker *, struct broker_options *opts);
 /* The registry alone, for `mbus registry`; registry_free() ends it. */
-struct registry *common_registry(const struct common_args *, struct loop *, struct error *);
+struct registry *common_registry(struct common_args *, struct loop *, struct error *);
 
 /* Colour on this descriptor? --color, else NO_COLOR, TERM and whether it is a
  * terminal. */
@@ -125,13 +148,17 @@ int stdout_write(const struct buf *, struct error *);
 
 /* `mbus --list`, and what -X list and -X dump print. */
 void list_backends(struct buf *, bool json);
+/* `mbus --list -v`: what would be used, and where each value comes from. */
+int list_in_force(struct buf *, struct common_args *, bool json, struct error *);
 int list_xopts(struct buf *, const struct common_args *, struct error *);
 int dump_xopts(struct buf *, const struct common_args *, struct error *);
 
 /* For the shells' completion: what the last of these words (those behind "mbus")
  * may become, one a line, with a TAB and a description behind it. The line
- * ":file" stands for the names of files. */
-void complete_words(struct buf *, int nwords, char **words);
+ * ":file" stands for the names of files.
+ * ask: topics and services are asked for, and what that opens is left to the end of the
+ * process. */
+void complete_words(struct buf *, int nwords, char **words, bool ask);
 /* The completion script of "bash", "zsh" or "fish"; p NULL: no such shell. */
 struct bytes completion_script(const char *shell);
 

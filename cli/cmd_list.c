@@ -4,9 +4,11 @@
  * and if not why, and what it can do. It loads each module, so that what it
  * says was tried and not guessed. Also what `-X list` prints.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/shown.h"
 #include "core/json.h"
 #include "core/text.h"
 
@@ -33,13 +35,21 @@ static const struct {
 	{ BROKER_USER, "user", "users and passwords" },
 	{ BROKER_RECONNECT, "reconnect", "connects again" },
 	{ BROKER_RAW, "raw", "--wire raw" },
+	{ BROKER_SHOWS_RAW, "shows-raw", "sub --wire raw" },
 	{ BROKER_QOS, "qos", "QoS" },
 	{ BROKER_RETAIN, "retain", "retained events" },
 	{ BROKER_PARTITION, "partition", "partitions" },
 	{ BROKER_OFFSET, "offset", "offsets" },
 	{ BROKER_END, "end", "an end of what is there" },
 	{ BROKER_PROPS, "properties", "content type, reply topic, correlation, time to live" },
+	{ BROKER_REPLY, "reply-to", "reply topic" },
 	{ BROKER_ACK_CHOICE, "ack-choice", "--ack" },
+	{ BROKER_TIME, "time", "times of events" },
+	{ BROKER_COMPRESS, "compress", "compression" },
+	{ BROKER_CREATE, "create", "topics made (--create)" },
+	{ BROKER_TRANSACTION, "transaction", "transactions" },
+	{ BROKER_REGEX, "regex", "--regex" },
+	{ BROKER_HEEDLESS, "heedless", "whatever is asked for, without effect" },
 };
 
 /* One backend, as far as both lists need it. */
@@ -162,18 +172,6 @@ text_backend(struct buf *out, const struct found *f)
 /* ---- as JSON ---- */
 
 static void
-json_member(struct buf *out, const char *name, const char *value)
-{
-	buf_addf(out, ",\"%s\":", name);
-	if (!value)
-		buf_add_str(out, "null");
-	else if (utf8_valid(value, strlen(value)))
-		json_add_string(out, bytes_str(value));
-	else			/* a path in what dlerror() said */
-		json_add_go_string(out, bytes_str(value));
-}
-
-static void
 json_caps(struct buf *out, unsigned has)
 {
 	const char *comma = "";
@@ -187,6 +185,39 @@ json_caps(struct buf *out, unsigned has)
 	buf_add_ch(out, ']');
 }
 
+/* The commands that have an effect of it, if not all have. */
+static void
+json_use(struct buf *out, unsigned use)
+{
+	const char *comma = "";
+
+	for (unsigned one = 1; use; use &= ~one, one <<= 1)
+		if (use & one) {
+			buf_addf(out, "%s\"", *comma ? comma : ",\"for\":[");
+			broker_add_use(out, one);
+			buf_add_str(out, (use & ~one) ? "\"" : "\"]");
+			comma = ",";
+		}
+}
+
+/* Of the typed ones. */
+static void
+json_type(struct buf *out, const struct broker_option *o)
+{
+	static const char *const words[] = {
+		[XOPT_T_STR] = "text", [XOPT_T_BOOL] = "bool", [XOPT_T_COUNT] = "count",
+		[XOPT_T_TIME] = "ms", [XOPT_T_SIZE] = "bytes", [XOPT_T_CHOICE] = "choice",
+	};
+
+	if (!o->type)
+		return;
+	buf_addf(out, ",\"type\":\"%s\"", words[o->type]);
+	if (o->least)
+		buf_addf(out, ",\"least\":%" PRIu64, o->least);
+	if (o->most)
+		buf_addf(out, ",\"most\":%" PRIu64, o->most);
+}
+
 static void
 json_options(struct buf *out, const struct broker_option *o)
 {
@@ -195,9 +226,11 @@ json_options(struct buf *out, const struct broker_option *o)
 	buf_add_str(out, ",\"options\":[");
 	for (; o && o->name; o++, comma = ",") {
 		buf_addf(out, "%s{\"name\":\"%s\"", comma, o->name);
-		json_member(out, "arg", o->arg);
-		json_member(out, "default", o->value);
-		json_member(out, "help", o->help);
+		add_json_member(out, "arg", o->arg);
+		add_json_member(out, "default", o->value);
+		add_json_member(out, "help", o->help);
+		json_type(out, o);
+		json_use(out, o->use);
 		buf_add_ch(out, '}');
 	}
 	buf_add_ch(out, ']');
@@ -207,13 +240,13 @@ static void
 json_backend(struct buf *out, const struct found *f)
 {
 	buf_addf(out, "{\"v\":1,\"type\":\"%s\"", f->what);
-	json_member(out, "name", f->row->name);
-	json_member(out, "summary", f->row->summary);
-	json_member(out, "state", state_name[backend_state(f->row)].word);
+	add_json_member(out, "name", f->row->name);
+	add_json_member(out, "summary", f->row->summary);
+	add_json_member(out, "state", state_name[backend_state(f->row)].word);
 	buf_addf(out, ",\"usable\":%s", f->usable ? "true" : "false");
-	json_member(out, "why", f->usable ? NULL : f->why.text);
-	json_member(out, "package", f->row->package);
-	json_member(out, "address", f->address);
+	add_json_member(out, "why", f->usable ? NULL : f->why.text);
+	add_json_member(out, "package", f->row->package);
+	add_json_member(out, "address", f->address);
 	if (f->usable && f->has_caps)
 		json_caps(out, f->caps);
 	if (f->usable)
@@ -265,7 +298,14 @@ list_options(struct buf *out, const char *prefix, const struct broker_option *o)
 			o->secret ? "@FILE" : o->arg ? o->arg : "VALUE");
 		if (o->value)
 			buf_addf(out, " (default %s)", o->value);
-		buf_addf(out, "\n      %s\n", o->help ? o->help : "");
+		buf_add_str(out, "\n      ");
+		broker_add_use(out, o->use);
+		buf_addf(out, "%s%s", o->use ? ": " : "", o->help ? o->help : "");
+		if (o->type != XOPT_T_STR && (o->least || o->most)) {
+			buf_add_str(out, o->least && !o->most ? "" : ",");
+			xopt_add_bounds(out, o);
+		}
+		buf_add_ch(out, '\n');
 	}
 }
 

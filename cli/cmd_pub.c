@@ -3,14 +3,20 @@
  * mbus pub: publishes events and says what became of each.
  *
  * The story of an event: pub_pump() takes the next one from the source
- * (cli/pub_source.h) and gives it to the broker; when the broker's window is full
+ * (cli/pub_source.h), by way of cli/pub_flow.h, and gives it to the broker; when the broker's window is full
  * the event waits in p->next, and with it the source, until there is room. Each
  * event ends in exactly one of confirmed, refused and unknown; the run is over
  * when the source is dry and every event has its end.
  */
+#include <unistd.h>
+
 #include "cli/cli.h"
 #include "cli/interrupt.h"
-#include "cli/pub_source.h"
+#include "cli/progress.h"
+#include "cli/pub_flow.h"
+#include "cli/pub_options.h"
+#include "cli/pub_report.h"
+#include "cli/pub_request.h"
 
 enum {
 	PUB_WINDOW_BYTES = 4 * 1024 * 1024,
@@ -32,6 +38,12 @@ struct pub {
 	size_t ntold;
 	struct loop_timer deadline;	/* of --wait */
 	struct loop_task pump;
+	struct pub_report report;
+	bool kept;			/* next is in it */
+	struct pub_flow flow;
+	struct pub_request request;
+	struct progress progress;
+	uint64_t size;			/* of the input, for that */
 	struct pub_source source;
 };
 
@@ -88,7 +100,7 @@ static void
 pub_summary(struct pub *p)
 {
 	uint64_t bad = p->source.bad, all = p->taken + bad, failed;
-	bool cut = p->stopped && (!p->source.dry || p->has_next);
+	bool cut = p->stopped && (!p->flow.dry || p->flow.cut || p->has_next);
 	struct buf why = BUF_INIT;
 	const char *text;
 
@@ -143,8 +155,16 @@ pub_fail(struct pub *p, const struct error *err)
 static void
 pub_end_if_done(struct pub *p)
 {
-	if (p->source.dry && !p->has_next && p->taken == p->confirmed + p->refused + p->unknown)
+	if (p->flow.dry && (!p->has_next || p->flow.cut) &&
+	    p->taken == p->confirmed + p->refused + p->unknown && pub_request_over(&p->request))
 		pub_stop(p);
+}
+
+/* The source's id of an event. */
+static uint64_t
+pub_id(const struct pub *p, uint64_t id)
+{
+	return p->report.on ? pub_report_id(&p->report, id) : id;
 }
 
 static void
@@ -156,16 +176,22 @@ pub_outcome(struct broker *b, const struct outcome *o, void *arg)
 	switch (o->fate) {
 	case FATE_CONFIRMED:
 		p->confirmed++;
+		if (p->request.on)
+			pub_request_await(&p->request);
 		break;
 	case FATE_REFUSED:
 		p->refused++;
-		pub_tell(p, o->id, o->error);
+		pub_tell(p, pub_id(p, o->id), o->error);
 		break;
 	case FATE_UNKNOWN:
 		p->unknown++;
-		pub_tell(p, o->id, o->error);
+		pub_tell(p, pub_id(p, o->id), o->error);
 		break;
 	}
+	if (p->report.on)
+		pub_report_fate(&p->report, o->id, o->fate, o->error);
+	if (o->fate != FATE_CONFIRMED)
+		pub_flow_failed(&p->flow);
 	pub_end_if_done(p);
 }
 
@@ -180,12 +206,22 @@ pub_pump(struct pub *p)
 		int r;
 
 		if (!p->has_next) {
-			if (!pub_source_next(&p->source, &p->next))
+			if (!pub_flow_next(&p->flow, &p->next))
 				break;
-			if (p->args->omit)
-				pub_source_omit(&p->source,
-					broker_publication_caps(p->broker, &p->next), &p->next);
 			p->has_next = true;
+			p->kept = false;
+			if (p->request.on)
+				pub_request_mark(&p->request, &p->next);
+		}
+		if (p->flow.cut)
+			break;
+		if (pub_flow_waits(&p->flow, &p->next))
+			return;
+		if (pub_report_full(&p->report))
+			return;
+		if (p->report.on && !p->kept) {
+			p->next.id = pub_report_keep(&p->report, &p->next);
+			p->kept = true;
 		}
 		/* Counted before: the outcome may come from within. */
 		p->has_next = false;
@@ -198,7 +234,10 @@ pub_pump(struct pub *p)
 		}
 		if (r < 0) {
 			p->refused++;
-			pub_tell(p, p->next.id, &err);
+			pub_tell(p, pub_id(p, p->next.id), &err);
+			if (p->report.on)
+				pub_report_fate(&p->report, p->next.id, FATE_REFUSED, &err);
+			pub_flow_failed(&p->flow);
 		}
 	}
 	if (p->started)
@@ -226,6 +265,75 @@ pub_room_again(struct broker *b, void *arg)
 	loop_defer(p->loop, &p->pump);
 }
 
+static void
+pub_due(void *arg)
+{
+	pub_pump(arg);
+}
+
+static void
+pub_report_room(struct output *o)
+{
+	struct pub *p = o->arg;
+
+	if (p->has_next)
+		loop_defer(p->loop, &p->pump);
+}
+
+/* What the broker has not taken: in the report it was refused, of a file all the rest. */
+static void
+pub_report_unsent(struct pub *p)
+{
+	static const struct error unsent = { ERR_CONNECT, "not sent: the run ended before" };
+
+	while (p->report.reports && p->broker) {
+		if (!p->has_next && !pub_flow_rest(&p->flow, &p->next))
+			break;
+		if (pub_report_full(&p->report)) {
+			log_error("the report has not all that was not sent: its reader is slow");
+			p->kind = error_graver(p->kind, ERR_LOCAL_IO);
+			break;
+		}
+		if (!p->has_next || !p->kept)
+			p->next.id = pub_report_keep(&p->report, &p->next);
+		p->has_next = p->kept = false;
+		pub_report_fate(&p->report, p->next.id, FATE_REFUSED, &unsent);
+	}
+}
+
+/* ---- progress ---- */
+
+static void
+pub_progress(struct progress *g, struct progress_now *now)
+{
+	struct pub *p = g->arg;
+
+	now->events = p->confirmed + p->refused + p->unknown;
+	now->flying = p->taken - now->events;
+	now->part = p->args->count ? now->events : pub_source_taken(&p->source);
+	now->whole = p->args->count ? p->args->count : p->size;
+}
+
+/* On a terminal, where it is known how much there is to do, and nothing else is written
+ * there all the time. */
+static void
+pub_show_progress(struct pub *p)
+{
+	struct pub_args *a = p->args;
+	bool many = p->source.by_line || a->files.n > 1 || a->count;
+
+	if (!many || log_level == LOG_QUIET || !isatty(STDERR_FILENO) ||
+	    ((a->tee || a->report || a->report_fd >= 0) && isatty(STDOUT_FILENO)))
+		return;
+	if (!a->loop)
+		p->size = pub_source_size(&p->source);
+	if (!p->size && (!a->count || isatty(STDIN_FILENO)))
+		return;
+	p->progress.now = pub_progress;
+	p->progress.arg = p;
+	progress_start(&p->progress, p->loop);
+}
+
 /* ---- connecting and waiting ---- */
 
 static void
@@ -233,6 +341,7 @@ pub_start(struct pub *p)
 {
 	loop_timer_clear(p->loop, &p->deadline);
 	p->started = true;
+	pub_show_progress(p);
 	loop_defer(p->loop, &p->pump);
 }
 
@@ -259,14 +368,12 @@ pub_deadline(struct loop_timer *t)
 }
 
 static void
-pub_connected(struct broker *b, const struct error *err, void *arg)
+pub_reachable(struct pub *p)
 {
-	struct pub *p = arg;
+	struct broker *b = p->broker;
 	struct error e;
 
-	if (err) {
-		pub_fail(p, err);
-	} else if (!p->args->wait) {
+	if (!p->args->wait) {
 		pub_start(p);
 	} else {
 		loop_timer_set(p->loop, &p->deadline, p->args->timeout_ms);
@@ -274,6 +381,39 @@ pub_connected(struct broker *b, const struct error *err, void *arg)
 		    pub_audience, p, &e) < 0)
 			pub_fail(p, &e);
 	}
+}
+
+static void
+pub_replies_live(void *arg, const struct error *err)
+{
+	if (err)
+		pub_fail(arg, err);
+	else
+		pub_reachable(arg);
+}
+
+static void
+pub_replies_changed(void *arg)
+{
+	struct pub *p = arg;
+
+	if (p->started)
+		pub_end_if_done(p);
+}
+
+static void
+pub_connected(struct broker *b, const struct error *err, void *arg)
+{
+	struct pub *p = arg;
+	struct error e;
+
+	if (err)
+		pub_fail(p, err);
+	else if (!p->request.on)
+		pub_reachable(p);
+	else if (pub_request_start(&p->request, b, p->loop, pub_replies_live,
+	    pub_replies_changed, p, &e) < 0)
+		pub_fail(p, &e);
 }
 
 static void
@@ -323,7 +463,7 @@ static void
 pub_finish(struct pub *p)
 {
 	bool ok = !p->kind && !p->interrupt.signo && !p->source.bad && !p->source.kind &&
-		p->source.dry && !p->has_next && p->taken == p->confirmed;
+		p->flow.dry && !p->flow.cut && !p->has_next && p->taken == p->confirmed;
 
 	if (!p->args->transaction || !p->started)
 		return;
@@ -334,6 +474,15 @@ pub_finish(struct pub *p)
 	broker_finish(p->broker, ok);
 	while (!p->finished)
 		loop_run(p->loop);
+}
+
+/* Nobody said which form, where there are two. */
+static void
+pub_tell_wire(const struct pub *p)
+{
+	if (p->opts.wire == WIRE_AUTO && (p->broker->caps & BROKER_RAW))
+		log_verbose("events go out in go-micro's form, as no --wire was given (--wire raw: "
+			"bare bodies)");
 }
 
 /* 0 when the run went its way, whatever came of it: p->kind says. */
@@ -347,9 +496,12 @@ pub_loop(struct pub *p, struct error *err)
 	p->pump = (struct loop_task){ .fn = pub_pump_task, .arg = p };
 	/* A file that is not there is better known before anything is sent. */
 	pub_source_open(&p->source, p->loop, pub_input_ready, p);
-	if (p->source.dry)
+	if (p->source.dry) {
+		p->flow.dry = true;
 		return 0;
-	if (interrupt_watch(&p->interrupt, p->loop, err) < 0)
+	}
+	if (interrupt_watch(&p->interrupt, p->loop, err) < 0 ||
+	    pub_report_open(&p->report, a, &p->source, p->loop, pub_report_room, p, err) < 0)
 		return -1;
 	p->opts.timeout_ms = a->timeout_ms > UINT32_MAX ? UINT32_MAX : (unsigned)a->timeout_ms;
 	p->opts.window_events = a->inflight;
@@ -364,14 +516,20 @@ pub_loop(struct pub *p, struct error *err)
 	p->broker = common_open(&a->common, p->loop, &p->opts, err);
 	if (!p->broker)
 		return -1;
-	if (p->opts.wire == WIRE_RAW && !(p->broker->caps & BROKER_RAW))
-		return error_set(err, ERR_NOTFOUND, "the %s broker has no --wire raw: everybody on "
-			"it speaks go-micro's", p->broker->ops->name);
-	pub_source_broker(&p->source, p->broker);
+	if (p->opts.wire == WIRE_RAW && !(p->broker->caps & (BROKER_RAW | BROKER_HEEDLESS)))
+		return error_set(err, ERR_NOTFOUND, "--wire: the %s broker has no --wire raw: "
+			"everybody on it speaks go-micro's", p->broker->ops->name);
+	if (pub_source_broker(&p->source, p->broker, err) < 0)
+		return -1;
+	pub_report_broker(&p->report, p->broker);
+	pub_flow_start(&p->flow, p->loop, p->broker, pub_due, p);
+	if (log_level >= LOG_VERBOSE)
+		pub_tell_wire(p);
 	if (broker_connect(p->broker, err) < 0)
 		return -1;
 	if (!p->stopped)	/* connecting may have ended it already */
 		loop_run(p->loop);
+	progress_end(&p->progress);
 	pub_finish(p);
 	return 0;
 }
@@ -379,6 +537,7 @@ pub_loop(struct pub *p, struct error *err)
 static int
 pub_start_run(struct pub *p, struct error *err)
 {
+	struct error e;
 	int r;
 
 	p->loop = loop_new(err);
@@ -387,7 +546,18 @@ pub_start_run(struct pub *p, struct error *err)
 	r = pub_loop(p, err);
 	if (r == 0)
 		pub_summary(p);
+	if (r == 0) {
+		pub_report_rest(&p->report, p->has_next && p->kept ? p->next.id : UINT64_MAX);
+		pub_report_unsent(p);
+	}
+	if (pub_report_close(&p->report, &e) < 0) {
+		log_error("%s", e.text);
+		p->kind = error_graver(p->kind, e.kind);
+	}
 	loop_timer_clear(p->loop, &p->deadline);
+	pub_flow_release(&p->flow);
+	p->kind = error_graver(p->kind, pub_request_end(&p->request, r < 0 || p->interrupt.signo ||
+		p->kind));
 	common_close(p->broker, &p->opts);
 	return r;
 }
@@ -402,7 +572,12 @@ pub_run(void *args, int noperands, char **operands, struct error *err)
 	p.args = args;
 	if (common_url(&p.args->common, err) < 0)
 		return -1;
+	pub_source_excuse(p.args);
 	r = pub_source_init(&p.source, p.args, noperands, operands, err);
+	if (r == 0)
+		r = pub_flow_init(&p.flow, p.args, &p.source, err);
+	if (r == 0)
+		r = pub_request_init(&p.request, p.args, err);
 	if (r == 0)
 		r = common_prepare(&p.args->common, err);
 	if (r == 0)
@@ -416,86 +591,20 @@ pub_run(void *args, int noperands, char **operands, struct error *err)
 	return error_exit_status(p.kind);
 }
 
-#define A struct pub_args
-
-static const struct opt pub_opts[] = {
-	{ "topic", 't', OPT_STR(A, topic), .arg = "TOPIC", .flags = OPT_ONCE, .group = "What",
-		.help = "publish to TOPIC; the first operand is then the body" },
-	{ "message", 'm', OPT_STR(A, message), .arg = "BODY", .flags = OPT_ONCE,
-		.help = "the body, as the second operand is" },
-	{ "file", 'f', OPT_LIST(A, files), .arg = "FILE", .complete = "file",
-		.help = "the contents of FILE are the body; may be repeated, one event each" },
-	{ "stdin", 's', OPT_FLAG(A, all_stdin),
-		.help = "all of stdin is the body; so is BODY -, and no body when stdin is no "
-			"terminal" },
-	{ "lines", 'l', OPT_FLAG(A, lines),
-		.help = "each line of stdin (or of -f FILE) is an event, published when it comes" },
-	{ "json", 'J', OPT_FLAG(A, json),
-		.help = "each line is an event in JSON, as sub -J writes it; -t overrides its "
-			"topic, -H its headers" },
-	{ "header", 'H', OPT_LIST(A, headers), .arg = "N:V",
-		.help = "add header N with value V (N=V is the same; N alone has a null value)" },
-	{ "delim", 'D', OPT_STR(A, delim), .arg = "STR", .flags = OPT_ONCE,
-		.help = "as -l, and STR and not a newline ends a line (\\n, \\t, \\0, \\xHH are "
-			"read)" },
-	{ "null-delim", '0', OPT_FLAG(A, nul), .help = "as -l, and a NUL ends a line" },
-	{ "key-delim", 'K', OPT_STR(A, key_delim), .arg = "STR", .flags = OPT_ONCE,
-		.help = "as -l, and what is before STR in a line is the event's key" },
-	{ "empty", 'n', OPT_FLAG(A, empty), .help = "the body is empty" },
-	{ "null", 'Z', OPT_FLAG(A, null),
-		.help = "the body is null, which is not empty; with -l, -m and others: where it "
-			"is empty" },
-	{ "key", 'k', OPT_STR(A, key), .arg = "KEY", .flags = OPT_ONCE,
-		.help = "the event's key" },
-	{ "content-type", 0, OPT_STR(A, content_type), .arg = "TYPE", .flags = OPT_ONCE,
-		.help = "header Content-Type; a body that is JSON gets application/json without "
-			"being told, unless TYPE is none" },
-	{ "omit", 0, OPT_MASK(A, omit), .arg = "FIELD,...", .choices = "key|null|repeat|binary|header",
-		.help = "leave out of an event what the broker cannot carry (key, null, repeat, "
-			"binary, header), instead of refusing the event" },
-	{ "keep-meta", 0, OPT_FLAG(A, keep_meta),
-		.help = "with -J: publish with the partition, qos, retain, reply, ttl, "
-			"content_type and correlation of a line's meta" },
-	{ "qos", 0, OPT_INT(A, qos), .arg = "0|1|2", .max = 2, .group = "As the broker has it",
-		.help = "quality of service (mqtt: 1 when not told)" },
-	{ "retain", 'r', OPT_FLAG(A, retain),
-		.help = "the broker keeps the event for subscribers to come" },
-	{ "partition", 0, OPT_INT(A, partition), .arg = "N", .max = INT32_MAX,
-		.help = "publish to partition N" },
-	{ "ttl", 0, OPT_DUR(A, ttl_ms), .arg = "DUR", .min = 1,
-		.help = "the event is of no use after this time" },
-	{ "reply-to", 0, OPT_STR(A, reply_to), .arg = "TOPIC", .flags = OPT_ONCE,
-		.help = "the topic that an answer is wanted on" },
-	{ "compress", 'z', OPT_STR(A, compress), .arg = "CODEC", .flags = OPT_ONCE,
-		.help = "compress events, as kafka can (none, gzip, snappy, lz4, zstd)" },
-	{ "create", 0, OPT_NUM(A, create), .arg = "N", .min = 1, .max = 100000,
-		.help = "make a topic that is not there, with N partitions" },
-	{ "transaction", 0, OPT_FLAG(A, transaction),
-		.help = "all events or none: they count when the last is confirmed, and none does "
-			"when one is not, when a line is bad, when the run is interrupted" },
-	{ "ack", 0, OPT_CHOICE(A, ack), .arg = "WHO", .choices = "broker|none|all",
-		.def = "broker", .help = "an event is confirmed when the broker has it, when it "
-			"was sent (none), when the broker's replicas have it (all)" },
-	{ "wait", 0, OPT_NUM(A, wait), .arg = "N", .max = 1000000, .group = "Delivery",
-		.help = "wait for N subscribers of the topic first, up to -W (then status 124, "
-			"and nothing is sent)" },
-	{ "timeout", 'W', OPT_DUR(A, timeout_ms), .arg = "DUR", .def = "30s", .min = 1,
-		.help = "time for each event to be confirmed, and for --wait" },
-	{ "inflight", 0, OPT_NUM(A, inflight), .arg = "N", .min = 1,
-		.max = 1000000, .help = "events under way at once (else what suits the broker)" },
-	{ NULL }
-};
-
 const struct command cmd_pub = {
 	.name = "pub",
 	.summary = "publish events",
 	.synopsis = "[OPTION...] [TOPIC] [BODY|-]",
 	.opts = pub_opts,
 	.args_size = sizeof(struct pub_args),
+	.uses = USE_BROKER | USE_SERVER | USE_CONNECT | USE_EVENTS | USE_REGISTRY,
+	.broker_use = BROKER_FOR_PUB,
 	.notes = "Status 0 means that every event was confirmed.",
 	.examples = "  mbus pub orders '{\"id\":7}'\n"
 		"  mbus pub orders -H id:7 -f order.json\n"
 		"  tail -f log | mbus pub -l log\n"
-		"  mbus sub -J orders | mbus pub -J -t orders.copy\n",
+		"  mbus sub -J orders | mbus pub -J -t orders.copy\n"
+		"  mbus pub -J --pace 2 < recording.jsonl\n"
+		"  mbus pub --request greeter Ann\n",
 	.run = pub_run,
 };

@@ -13,33 +13,21 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
-#include "cli/delim.h"
-#include "cli/format.h"
+#include "cli/ends.h"
+#include "cli/heed.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/position.h"
 #include "cli/ready.h"
+#include "cli/sub_options.h"
+#include "cli/sub_save.h"
+#include "cli/sub_stats.h"
 
 enum {
 	SUB_PENDING_MAX = 256 * 1024,	/* more unwritten output: reading is paused */
 	SUB_DRAIN_MS = 1000,		/* for a reader that is slow, when the run ends */
-	SUB_MARKS = 8
-};
-
-struct sub_args {
-	struct common_args common;
-	struct opt_list topics, offsets;
-	const char *group, *ready, *delim;
-	uint64_t count, timeout_ms, idle_ms, max_body;
-	int64_t qos;
-	int ready_fd, ack;
-	bool json, body, raw, end, check, no_retained, no_newline, nul;
-};
-
-/* Once this much of the output is written, the events up to this number are. */
-struct sub_mark {
-	uint64_t position, event;
+	SUB_EXEC_DRAIN_MS = 10000,	/* for commands that still run then */
+	SUB_TORN_MS = 5000		/* more, for the rest of an event that is partly out */
 };
 
 struct sub {
@@ -50,14 +38,22 @@ struct sub {
 	struct broker_options opts;
 	struct output out;
 	struct formatter format;
-	uint64_t printed;		/* events formatted */
+	struct sub_filter filter;
+	struct sub_save save;
+	struct sub_stats *stats;	/* NULL: none are wanted */
+	struct sub_exec *exec;		/* with -x: it settles the events, one by one */
+	bool silent;			/* nothing is printed but these */
+	bool plain;			/* events are printed, all of them, and no more is done */
+	uint64_t printed;		/* events that passed the filter; else formatted */
+	uint64_t unexpected;		/* that --expect is not true of */
 	uint64_t last, acked;		/* their last number; the last acknowledged */
-	struct sub_mark marks[SUB_MARKS];
-	unsigned nmarks;
+	struct ends ends;
+	unsigned wires;			/* enum event_wire that were told, as bits */
 	size_t ntopics, nlive, nended;
 	bool ending;			/* no more events are taken */
 	bool paused, listening;
 	bool cut;			/* some output was left unwritten */
+	bool torn;			/* only the rest of one event is awaited */
 	bool gone;			/* stdout takes no more; that was said */
 	enum error_kind kind;		/* what it ends with */
 	struct interrupt interrupt;
@@ -86,40 +82,42 @@ sub_fail(struct sub *s, const struct error *err)
 	sub_end(s, err->kind);
 }
 
+/* What --tee wants is in its file before the event may be acknowledged. */
+static void
+sub_flush_tee(struct sub *s)
+{
+	struct error err;
+
+	if (!buf_len(&s->save.printed) || sub_save_flush(&s->save, &err) == 0)
+		return;
+	log_error("%s", err.text);
+	sub_end(s, err.kind);
+}
+
 /* Writes what is there and remembers up to which event that is. */
 static void
 sub_flush(struct sub *s)
 {
+	sub_flush_tee(s);
 	if (!output_pending(&s->out) || s->out.over)
 		return;
-	if (!s->nmarks || s->marks[s->nmarks - 1].event != s->last) {
-		/* With a reader so slow, less exactly: the newest two become one. */
-		if (s->nmarks == SUB_MARKS)
-			s->nmarks--;
-		s->marks[s->nmarks++] =
-			(struct sub_mark){ output_position(&s->out), s->last };
-	}
 	output_flush(&s->out);
+	if (!output_pending(&s->out))
+		ends_all(&s->ends);
 }
 
 static void
 sub_ack(struct sub *s)
 {
-	unsigned n = 0;
-	uint64_t last = s->acked;
+	uint64_t last;
 
-	while (n < s->nmarks && s->marks[n].position <= s->out.written)
-		last = s->marks[n++].event;
-	/* When the reader makes room again, all leaves that has come meanwhile, also
-	 * behind the last mark. */
-	if (!output_pending(&s->out) && !s->out.over)
-		last = s->last;
-	if (last == s->acked)
+	ends_written(&s->ends, s->out.written);
+	/* Also those of which nothing is printed. */
+	last = output_pending(&s->out) || s->out.over ? s->ends.whole : s->last;
+	if (last <= s->acked || s->exec)
 		return;
 	broker_ack(s->broker, s->acked + 1, last, true);
 	s->acked = last;
-	s->nmarks -= n;
-	memmove(s->marks, s->marks + n, s->nmarks * sizeof *s->marks);
 }
 
 static void
@@ -131,6 +129,39 @@ sub_pause(struct sub *s, bool on)
 	}
 }
 
+/* Of -x: how many events are still with a command. */
+static size_t
+sub_commands(const struct sub *s)
+{
+	return s->exec ? sub_exec_count(s->exec) : 0;
+}
+
+/* What -c or -e asks for has not come yet. */
+static bool
+sub_is_short(const struct sub *s)
+{
+	if (s->args->count && s->printed >= s->args->count)
+		return false;
+	return s->args->count || (s->how.ended && s->nended < s->ntopics);
+}
+
+/* Nobody reads on. That ends a run without an end; another has not done what it was
+ * asked for. */
+static void
+sub_gone(struct sub *s)
+{
+	bool unread = sub_is_short(s) ||
+		((s->args->count || s->how.ended) && output_pending(&s->out));
+
+	s->gone = true;
+	if (s->out.error.kind)
+		log_error("%s", s->out.error.text);
+	else if (unread)
+		log_error("the reader of stdout has gone before %s",
+			s->args->count ? "-c was reached" : "the end");
+	sub_end(s, s->out.error.kind ? s->out.error.kind : unread ? ERR_REFUSED : ERR_NONE);
+}
+
 static void
 sub_settle(struct loop_task *t)
 {
@@ -139,16 +170,14 @@ sub_settle(struct loop_task *t)
 	if (s->ending)
 		sub_flush(s);
 	sub_ack(s);
-	/* Also when the run ends anyway: what -c asked for was then not printed. */
-	if (s->out.over && !s->gone) {
-		s->gone = true;
-		if (s->out.error.kind)
-			log_error("%s", s->out.error.text);
-		sub_end(s, s->out.error.kind);
-	}
-	if (s->ending && (s->out.over || !output_pending(&s->out)))
+	/* A reader counts from when there may be something to read; also when the run
+	 * ends anyway, for what -c asked for was then not printed. */
+	if (s->out.over && !s->gone && s->nlive == s->ntopics && !s->args->check)
+		sub_gone(s);
+	if (s->ending && (s->out.over || !output_pending(&s->out)) && !sub_commands(s))
 		loop_stop(s->loop);
-	else if (s->ending || output_pending(&s->out) > SUB_PENDING_MAX)
+	else if (s->ending || output_pending(&s->out) > SUB_PENDING_MAX ||
+	    (s->exec && sub_exec_is_full(s->exec)))
 		sub_pause(s, true);
 	else if (!output_pending(&s->out))
 		sub_pause(s, false);
@@ -174,18 +203,106 @@ sub_idle(struct loop_idle *h)
 		s->counted_ns = loop_now_ns(s->loop);
 	}
 	sub_flush(s);
+	/* Events of which nothing is printed are settled, too. */
+	if (s->last != s->acked && !output_pending(&s->out))
+		loop_defer(s->loop, &s->settle);
+}
+
+/* Into the output, and to wherever else. -1: some copy could not be kept. */
+static int
+sub_print(struct sub *s, const struct event *ev, struct error *err)
+{
+	size_t before = output_pending(&s->out);
+
+	if (s->plain) {
+		format_add(&s->format, &s->out.buf, ev, s->printed);
+		return 0;
+	}
+	if (sub_save_event(&s->save, ev, s->printed, err) < 0)
+		return -1;
+	if (s->exec) {
+		sub_exec_take(s->exec, ev, s->printed);
+		if (sub_exec_is_full(s->exec))
+			loop_defer(s->loop, &s->settle);
+	}
+	if (s->silent)
+		return 0;
+	format_add(&s->format, &s->out.buf, ev, s->printed);
+	return sub_save_printed(&s->save, bytes_of(buf_data(&s->out.buf) + before,
+		output_pending(&s->out) - before), err);
+}
+
+/* With -x events are settled as their commands end. One that is given back comes again,
+ * to somebody; a broker with offsets cannot give one back, so that no more are taken. */
+static void
+sub_settled(uint64_t number, bool ok, void *arg)
+{
+	struct sub *s = arg;
+
+	broker_ack(s->broker, number, number, ok);
+	if (!ok && !(s->ending && s->interrupt.signo)) {
+		s->kind = error_graver(s->kind, ERR_REFUSED);
+		if (s->broker->caps & BROKER_PARTITION)
+			sub_end(s, ERR_REFUSED);
+	}
+	loop_defer(s->loop, &s->settle);
+}
+
+static void
+sub_exec_failed(const struct error *err, void *arg)
+{
+	sub_fail(arg, err);
+}
+
+static void
+sub_judge(struct sub *s, const struct event *ev)
+{
+	if (sub_filter_expected(&s->filter, ev))
+		return;
+	if (!s->unexpected++)
+		log_error("event %llu is not as --expect says", (unsigned long long)s->printed);
+	s->kind = error_graver(s->kind, ERR_REFUSED);
+}
+
+/* Which form it was that --wire auto found. */
+static void
+sub_tell_wire(struct sub *s, const struct event *ev)
+{
+	s->wires |= 1u << ev->wire;
+	log_verbose("%.*s: %s", BYTES_FMT(ev->topic), ev->wire == EVENT_WIRE_MICRO ?
+		"events come in go-micro's envelope" : "events come as bare bodies");
 }
 
 static enum handled
 sub_event(struct subscription *sub, const struct event *ev, void *arg)
 {
 	struct sub *s = arg;
+	struct error err;
 
 	(void)sub;
 	if (s->ending)
 		return EVENT_DROPPED;
-	format_add(&s->format, &s->out.buf, ev, ++s->printed);
+	if (!s->plain && !sub_filter_passes(&s->filter, ev)) {
+		s->last = ev->number;
+		/* Nobody else settles it with -x; broker_ack() may not be called from here. */
+		if (s->exec)
+			sub_exec_skip(s->exec, ev);
+		return EVENT_TAKEN;
+	}
+	s->printed++;
+	if (sub_print(s, ev, &err) < 0) {
+		sub_fail(s, &err);
+		return EVENT_DROPPED;
+	}
+	if (!s->plain) {
+		if (s->stats)
+			sub_stats_count(s->stats, ev);
+		sub_judge(s, ev);
+	}
 	s->last = ev->number;
+	if (log_level >= LOG_VERBOSE && !(s->wires & 1u << ev->wire))
+		sub_tell_wire(s, ev);
+	ends_add(&s->ends, output_position(&s->out), ev->number);
 	if (output_pending(&s->out) >= OUTPUT_BATCH) {
 		sub_flush(s);
 		if (output_pending(&s->out) > SUB_PENDING_MAX)
@@ -205,6 +322,8 @@ sub_reap(int signo, void *arg)
 
 	(void)signo;
 	ready_reap(&s->ready_pid);
+	if (s->exec)
+		sub_exec_reap(s->exec);
 }
 
 static void
@@ -231,7 +350,7 @@ sub_quiet(struct loop_timer *t)
 	struct sub *s = t->arg;
 	uint64_t idle_ns = s->args->idle_ms * 1000000, now = loop_clock_ns();
 
-	if (s->paused || output_pending(&s->out) || s->counted != s->printed)
+	if (s->paused || output_pending(&s->out) || sub_commands(s) || s->counted != s->printed)
 		s->counted_ns = now;
 	if (now - s->counted_ns >= idle_ns)
 		sub_end(s, ERR_NONE);
@@ -251,6 +370,8 @@ sub_ready(struct sub *s)
 		sub_quiet(&s->quiet);
 	if (s->args->check)
 		sub_end(s, ERR_NONE);
+	else if (s->out.over)		/* since before */
+		loop_defer(s->loop, &s->settle);
 }
 
 static void
@@ -319,31 +440,61 @@ static const struct broker_notify sub_notify = {
 static void
 sub_hurry(struct sub *s, enum error_kind kind)
 {
-	loop_timer_set(s->loop, &s->drain, SUB_DRAIN_MS);
+	loop_timer_set(s->loop, &s->drain, s->exec ? SUB_EXEC_DRAIN_MS : SUB_DRAIN_MS);
 	sub_end(s, kind);
+	if (s->exec)
+		sub_exec_stop(s->exec);
 }
 
+static void
+sub_give_up(struct sub *s)
+{
+	log_error("stdout is full: the last event is cut off, %zu of its bytes were not written",
+		output_pending(&s->out));
+	s->cut = true;
+	s->kind = error_graver(s->kind, ERR_LOCAL_IO);
+	loop_stop(s->loop);
+}
+
+/* The reader stands still. What is partly out has to go out, or somebody takes a piece
+ * of an event for an event; what is behind it is dropped, and not acknowledged. */
 static void
 sub_drained(struct loop_timer *t)
 {
 	struct sub *s = t->arg;
+	size_t pending = output_pending(&s->out), keep, dropped;
+	uint64_t position;
 
-	if (s->out.over || !output_pending(&s->out))
+	if (sub_commands(s)) {
+		log_error("%zu commands had not ended: their events are given back",
+			sub_commands(s));
+		s->kind = error_graver(s->kind, ERR_REFUSED);
+		loop_stop(s->loop);
 		return;
-	log_warn("stdout is full: %zu bytes were not written", output_pending(&s->out));
-	s->cut = true;
-	if (!s->interrupt.signo)
-		s->kind = error_graver(s->kind, ERR_TIMEOUT);
-	loop_stop(s->loop);
-}
-
-/* What -c or -e asks for has not come yet. */
-static bool
-sub_is_short(const struct sub *s)
-{
-	if (s->args->count && s->printed >= s->args->count)
-		return false;
-	return s->args->count || (s->how.ended && s->nended < s->ntopics);
+	}
+	if (s->out.over || !pending)
+		return;
+	if (s->torn) {
+		sub_give_up(s);
+		return;
+	}
+	sub_ack(s);
+	dropped = ends_cut(&s->ends, s->out.written, &position);
+	keep = (size_t)(position - s->out.written);
+	s->last = s->ends.n ? s->ends.v[s->ends.n - 1].event : s->ends.whole;
+	buf_truncate(&s->out.buf, keep);
+	if (dropped) {
+		log_warn("stdout is full: %zu events (%zu bytes) were not written", dropped,
+			pending - keep);
+		s->cut = true;
+		if (!s->interrupt.signo)
+			s->kind = error_graver(s->kind, ERR_TIMEOUT);
+	}
+	s->torn = true;
+	if (keep)
+		loop_timer_set(s->loop, t, SUB_TORN_MS);
+	else
+		loop_stop(s->loop);
 }
 
 static void
@@ -384,18 +535,26 @@ sub_loop(struct sub *s, struct error *err)
 	s->out.progress = sub_progress;
 	s->out.arg = s;
 	if (interrupt_watch(&s->interrupt, s->loop, err) < 0 ||
-	    (a->ready && loop_signal(s->loop, SIGCHLD, sub_reap, s, err) < 0) ||
+	    ((a->ready || a->exec.command) && loop_signal(s->loop, SIGCHLD, sub_reap, s, err) < 0) ||
 	    output_open(&s->out, s->loop, STDOUT_FILENO, "stdout", err) < 0)
 		return -1;
 	s->opts.reconnect = -1;
+	s->opts.use = a->exec.on_fail || a->exec.reply ? BROKER_FOR_PUB : 0;
 	s->opts.notify = &sub_notify;
 	s->opts.notify_arg = s;
 	s->broker = common_open(&a->common, s->loop, &s->opts, err);
 	if (!s->broker)
 		return -1;
-	s->format.broker = s->broker->ops->name;
+	s->format.broker = s->filter.broker = s->broker->ops->name;
 	s->format.terminal = isatty(STDOUT_FILENO);
 	s->format.color = common_color(&a->common, STDOUT_FILENO);
+	if (sub_save_open(&s->save, a->save, a->tee, s->format.broker, err) < 0)
+		return -1;
+	if (a->exec.command)
+		s->exec = sub_exec_new(&a->common, &a->exec, s->loop, s->format.broker, sub_settled,
+			sub_exec_failed, s);
+	if (a->stats_ms)
+		s->stats = sub_stats_new(s->loop, a->stats_ms, !s->silent);
 	if (a->timeout_ms)
 		loop_timer_set(s->loop, &s->deadline, a->timeout_ms);
 	if (broker_connect(s->broker, err) < 0)
@@ -407,11 +566,28 @@ sub_loop(struct sub *s, struct error *err)
 static void
 sub_close(struct sub *s)
 {
+	enum error_kind kind;
+	struct error err;
+
+	sub_stats_free(s->stats);
+	sub_exec_free(s->exec);
+	s->exec = NULL;
+	if (s->unexpected > 1)
+		log_error("%llu of %llu events are not as --expect says",
+			(unsigned long long)s->unexpected, (unsigned long long)s->printed);
+	if (sub_save_close(&s->save, &err) < 0) {
+		log_error("%s", err.text);
+		s->kind = error_graver(s->kind, err.kind);
+	}
 	loop_timer_clear(s->loop, &s->deadline);
 	loop_timer_clear(s->loop, &s->drain);
 	loop_timer_clear(s->loop, &s->quiet);
+	sub_ack(s);
+	kind = s->kind;		/* what happens while the broker closes does not count */
 	common_close(s->broker, &s->opts);
+	s->kind = kind;
 	output_close(&s->out);
+	ends_release(&s->ends);
 	loop_idle_del(s->loop, &s->idle);
 	loop_task_cancel(&s->settle);
 	loop_free(s->loop);
@@ -427,8 +603,25 @@ sub_how(struct sub *s, struct error *err)
 	s->how.group = a->group;
 	s->how.ack = (enum subscribe_ack)a->ack;
 	s->how.qos = (int)a->qos;
+	s->how.partition = a->partition;
 	s->how.no_retained = a->no_retained;
-	s->how.no_headers = a->body || a->raw;
+	s->how.regex = a->regex;
+	s->how.no_headers = !sub_output_wants_headers(&s->format) &&
+		!sub_filter_wants_headers(&s->filter) && !a->save;
+	s->silent = (a->stats_ms || a->exec.command) && !sub_output_is_chosen(&a->output);
+	s->plain = !a->stats_ms && !a->exec.command && !a->save && !a->tee && !s->filter.on &&
+		!s->filter.expect;
+	if (s->silent && a->tee)
+		return error_set(err, ERR_USAGE, "--tee writes what is printed, and with %s that is "
+			"nothing: %s", a->exec.command ? "-x" : "--stats alone", a->exec.command ?
+			"--save keeps events" : "choose an output, or --save");
+	if (a->exec.command && sub_output_is_chosen(&a->output))
+		return error_set(err, ERR_USAGE, "-x and an output: with -x the command is what "
+			"prints (it has the event on descriptor 3)");
+	if (!a->exec.command && (a->exec.jobs || a->exec.retries || a->exec.timeout_ms ||
+	    a->exec.on_fail || a->exec.reply))
+		return error_set(err, ERR_USAGE, "-j, --retry, --exec-timeout, --on-fail and --reply go "
+			"with -x CMD");
 	for (size_t i = 0; i < a->offsets.n; i++)
 		if (position_parse(a->offsets.v[i], &s->how.from, &s->how.until, err) < 0)
 			return -1;
@@ -438,55 +631,8 @@ sub_how(struct sub *s, struct error *err)
 }
 
 static int
-sub_format(struct sub *s, struct error *err)
-{
-	const struct sub_args *a = s->args;
-
-	if (a->json + a->body + a->raw > 1)
-		return error_set(err, ERR_USAGE, "only one of --json, --body, --raw");
-	if ((a->delim != NULL) + a->nul + a->no_newline > 1)
-		return error_set(err, ERR_USAGE, "only one of -D, -0, -N");
-	if ((a->delim || a->nul || a->no_newline) && !(a->json || a->body || a->raw))
-		return error_set(err, ERR_USAGE, "-D, -0 and -N go with --body, --raw or -J");
-	s->format.format = a->json ? &format_json : a->body ? &format_body :
-		a->raw ? &format_raw : &format_text;
-	s->format.max_body = a->max_body;
-	if (a->nul)
-		s->format.end = bytes_of("", 1);
-	else if (a->no_newline)
-		s->format.end = BYTES("");
-	return a->delim ? delim_parse("-D", a->delim, &s->format.end, err) : 0;
-}
-
-static int
-sub_topics(struct sub_args *a, int noperands, char **operands, struct error *err)
-{
-	size_t n = a->topics.n, more = noperands > 0 ? (size_t)noperands : 1;
-
-	if (noperands || (!n && a->common.topic)) {
-		a->topics.v = xrealloc(a->topics.v, (n + more) * sizeof *a->topics.v);
-		if (!noperands)
-			a->topics.v[n++] = a->common.topic;
-		for (int i = 0; i < noperands; i++)
-			a->topics.v[n++] = operands[i];
-		a->topics.n = n;
-	}
-	if (!n)
-		return error_set(err, ERR_USAGE, "which topic?");
-	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(a->topics.v[i], a->topics.v[j]) == 0)
-				return error_set(err, ERR_USAGE, "topic %s is given twice",
-					opt_shown(a->topics.v[i]));
-	if (a->ready_fd > STDERR_FILENO)
-		fcntl(a->ready_fd, F_SETFD, FD_CLOEXEC);
-	return 0;
-}
-
-static int
 sub_start_run(struct sub *s, struct error *err)
 {
-	enum error_kind kind;
 	int r;
 
 	s->loop = loop_new(err);
@@ -499,9 +645,7 @@ sub_start_run(struct sub *s, struct error *err)
 	s->quiet = (struct loop_timer){ .fn = sub_quiet, .arg = s };
 	loop_idle_add(s->loop, &s->idle);
 	r = sub_loop(s, err);
-	kind = s->kind;		/* what happens while it closes does not count */
 	sub_close(s);
-	s->kind = kind;
 	return r;
 }
 
@@ -509,22 +653,29 @@ static int
 sub_run(void *args, int noperands, char **operands, struct error *err)
 {
 	struct sub_args *a = args;
-	struct sub s = { .args = a };
+	struct sub s = { .args = a, .save = { .dir = -1, .tee = -1 } };
 	int r;
 
 	r = common_url(&a->common, err);
 	if (r == 0)
-		r = sub_topics(a, noperands, operands, err);
+		r = sub_options_topics(a, noperands, operands, err);
+	if (r == 0)
+		r = sub_output_choose(&a->output, &s.format, err);
+	if (r == 0 && s.format.format != &format_text && heed_given(&a->common, "max-body"))
+		r = error_set(err, ERR_USAGE, "--max-body is for the default output; the others "
+			"have all of a body");
+	if (r == 0)
+		r = sub_filter_init(&s.filter, &a->filter, err);
 	if (r == 0)
 		r = sub_how(&s, err);
-	if (r == 0)
-		r = sub_format(&s, err);
 	if (r == 0)
 		r = common_prepare(&a->common, err);
 	s.ntopics = a->topics.n;
 	if (r == 0)
 		r = sub_start_run(&s, err);
-	if (a->delim)
+	sub_output_release(&s.format);
+	sub_filter_release(&s.filter);
+	if (a->output.delim)
 		free((char *)s.format.end.p);
 	if (r < 0)
 		return -1;
@@ -534,63 +685,19 @@ sub_run(void *args, int noperands, char **operands, struct error *err)
 	return error_exit_status(s.kind);
 }
 
-#define A struct sub_args
-
-static const struct opt sub_opts[] = {
-	{ "topic", 't', OPT_LIST(A, topics), .arg = "TOPIC", .group = "What",
-		.help = "subscribe to TOPIC, as the operands do; may be repeated" },
-	{ "group", 'g', OPT_STR(A, group), .arg = "NAME", .aliases = "G queue",
-		.help = "share the events with the other members of group NAME (go-micro's "
-			"queue): each event goes to one of them" },
-	{ "offset", 'o', OPT_LIST(A, offsets), .arg = "POS",
-		.help = "begin at beginning, end, stored (where the group stopped), N, -N (the "
-			"last N), s@T or an id; e@T: end at T (milliseconds, or RFC 3339)" },
-	{ "qos", 0, OPT_INT(A, qos), .arg = "0|1|2", .max = 2,
-		.help = "the highest quality of service to deliver with" },
-	{ "no-retained", 'R', OPT_FLAG(A, no_retained),
-		.help = "not the events that the broker has kept, new ones only" },
-	{ "ack", 0, OPT_CHOICE(A, ack), .arg = "WHEN", .choices = "auto|after-write|none",
-		.def = "auto", .help = "acknowledge an event when it is written (auto: where the "
-			"broker can be told), or not" },
-	{ "count", 'c', OPT_NUM(A, count), .arg = "N", .aliases = "C", .min = 1,
-		.group = "When to end",
-		.help = "after N events" },
-	{ "timeout", 'W', OPT_DUR(A, timeout_ms), .arg = "DUR", .min = 1,
-		.help = "after this time, whatever has come: status 124 if no event or fewer "
-			"than -c asked for were printed" },
-	{ "end", 'e', OPT_FLAG(A, end),
-		.help = "when all has come that was there at the beginning" },
-	{ "idle", 'w', OPT_DUR(A, idle_ms), .arg = "DUR", .min = 1,
-		.max = UINT64_C(1000) * 86400 * 365,
-		.help = "when nothing has come for this time" },
-	{ "check", 0, OPT_FLAG(A, check), .help = "when every subscription is live" },
-	{ "json", 'J', OPT_FLAG(A, json), .group = "Output (one of)",
-		.help = "one line of JSON an event, which pub -J reads" },
-	{ "body", 0, OPT_FLAG(A, body), .help = "the body and a newline" },
-	{ "raw", 0, OPT_FLAG(A, raw), .help = "the bytes of the body, and nothing else" },
-	{ "delim", 'D', OPT_STR(A, delim), .arg = "STR",
-		.help = "STR and not a newline behind each event (\\n, \\t, \\0, \\xHH are "
-			"read); behind those of --raw, too" },
-	{ "null-delim", '0', OPT_FLAG(A, nul), .help = "the same with a NUL" },
-	{ "no-newline", 'N', OPT_FLAG(A, no_newline), .help = "nothing behind each event" },
-	{ "max-body", 0, OPT_SIZE(A, max_body), .arg = "SIZE", .def = "4096", .flags = OPT_ALL,
-		.help = "show so much of a body in the default output; all shows all" },
-	{ "ready", 0, OPT_STR(A, ready), .arg = "CMD", .group = "Being live",
-		.help = "run CMD by /bin/sh once every subscription is live" },
-	{ "ready-fd", 0, OPT_FD(A, ready_fd), .arg = "FD",
-		.help = "write the line \"ready\" to this descriptor then, and close it" },
-	{ NULL }
-};
-
 const struct command cmd_sub = {
 	.name = "sub",
 	.summary = "print the events of topics",
 	.synopsis = "[OPTION...] TOPIC...",
+	.many_topics = true,
 	.opts = sub_opts,
 	.args_size = sizeof(struct sub_args),
+	.uses = USE_BROKER | USE_SERVER | USE_CONNECT | USE_EVENTS | USE_REGISTRY | USE_LISTEN,
+	.broker_use = BROKER_FOR_SUB,
 	.notes = "Ends by -c, -W, -e, -w, a signal, or when the reader of its output has gone.",
 	.examples = "  mbus sub orders\n"
 		"  mbus sub -J orders > orders.jsonl\n"
+		"  mbus sub -f '%T{%H:%M:%S} %t %{header:id} %s\\n' orders\n"
 		"  mbus sub --body -c 1 -W 5 replies --ready 'mbus pub requests ping'\n",
 	.run = sub_run,
 };

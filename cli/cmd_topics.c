@@ -7,8 +7,11 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
+#include "cli/shown.h"
 #include "core/json.h"
+#include "core/listing.h"
 #include "core/text.h"
+#include "core/units.h"
 
 struct topics_args {
 	struct common_args common;
@@ -38,6 +41,18 @@ topics_fail(struct topics *t, const struct error *err)
 	loop_stop(t->loop);
 }
 
+static bool
+same(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool
+is_of(const char *topic, const char *address, const struct listed_topic *t)
+{
+	return same(topic, t->name) && same(address, t->address);
+}
+
 /* ---- as text ---- */
 
 static void
@@ -47,6 +62,75 @@ add_i64(struct buf *out, int64_t n)
 		buf_add_ch(out, '?');
 	else
 		buf_add_u64(out, (uint64_t)n);
+}
+
+/* ", 3 lost" of what is there to be told. */
+static void
+add_some(struct buf *out, int64_t n, const char *what)
+{
+	if (n > 0)
+		buf_addf(out, ", %lld %s", (long long)n, what);
+}
+
+static void
+text_address(struct buf *out, const struct listed_address *a)
+{
+	buf_addf(out, "at %s  %zu attached", a->address, a->nattached);
+	if (a->bytes >= 0) {
+		buf_add_str(out, ", ");
+		units_add_size(out, (uint64_t)a->bytes);
+	}
+	if (a->state)
+		buf_addf(out, ", %s", a->state);
+	buf_add_ch(out, '\n');
+}
+
+static void
+text_subscriber(struct buf *out, const struct listed_subscriber *s)
+{
+	const char *gap = "  ";
+
+	if (s->pid >= 0)
+		buf_addf(out, "  pid %lld", (long long)s->pid);
+	buf_add_str(out, "  ");
+	add_shown(out, s->program ? s->program : "?");
+	if (s->where) {
+		buf_add_str(out, " (");
+		add_shown(out, s->where);
+		buf_add_ch(out, ')');
+	}
+	if (s->group) {
+		buf_addf(out, "%sgroup ", gap);
+		add_shown(out, s->group);
+		gap = ", ";
+	}
+	if (s->lag >= 0) {
+		buf_addf(out, "%slag %lld", gap, (long long)s->lag);
+		gap = ", ";
+	}
+	if (s->dropped >= 0)
+		buf_addf(out, "%s%lld dropped", gap, (long long)s->dropped);
+	buf_add_ch(out, '\n');
+}
+
+/* One without partitions: who reads it. */
+static void
+text_plain_topic(struct buf *out, const struct listing *l, const struct listed_topic *t)
+{
+	add_shown(out, t->name);
+	buf_addf(out, "  %s", t->kind ? t->kind : "");
+	if (t->nsubscribers >= 0)
+		buf_addf(out, "%s%lld subscriber%s", t->kind ? ", " : "",
+			(long long)t->nsubscribers, t->nsubscribers == 1 ? "" : "s");
+	if (t->events >= 0 && t->nsubscribers < 0)
+		buf_addf(out, ", %lld event%s", (long long)t->events, t->events == 1 ? "" : "s");
+	else
+		add_some(out, t->events, t->events == 1 ? "event" : "events");
+	add_some(out, t->lost, "lost by groups that ended");
+	buf_add_ch(out, '\n');
+	for (size_t i = 0; i < l->nsubscribers; i++)
+		if (is_of(l->subscribers[i].topic, l->subscribers[i].address, t))
+			text_subscriber(out, &l->subscribers[i]);
 }
 
 static void
@@ -68,17 +152,40 @@ text_topic(struct buf *out, const struct listed_topic *t)
 	}
 }
 
+static int64_t
+place_lag(const struct listed_place *p)
+{
+	if (p->id)
+		return p->lag;
+	return p->end < 0 ? -1 : p->end > p->offset ? p->end - p->offset : 0;
+}
+
 static void
 text_group(struct buf *out, const struct listed_group *g)
 {
-	buf_addf(out, "group %s  %s, %zu member%s\n", g->name, g->state, g->nmembers,
-		g->nmembers == 1 ? "" : "s");
+	buf_add_str(out, "group ");
+	add_shown(out, g->name);
+	buf_addf(out, "  %s", g->state ? g->state : "");
+	if (g->nmembers != SIZE_MAX)
+		buf_addf(out, "%s%zu member%s", g->state ? ", " : "", g->nmembers,
+			g->nmembers == 1 ? "" : "s");
+	buf_add_ch(out, '\n');
 	for (size_t i = 0; i < g->nplaces; i++) {
 		const struct listed_place *p = &g->places[i];
 
-		buf_addf(out, "  %s[%lld]  at %lld, lag ", p->topic, (long long)p->partition,
-			(long long)p->offset);
-		add_i64(out, p->end < 0 ? -1 : p->end > p->offset ? p->end - p->offset : 0);
+		buf_add_str(out, "  ");
+		add_shown(out, p->topic);
+		if (p->partition >= 0)
+			buf_addf(out, "[%lld]", (long long)p->partition);
+		buf_add_str(out, "  at ");
+		if (p->id)
+			add_shown(out, p->id);
+		else
+			buf_addf(out, "%lld", (long long)p->offset);
+		buf_add_str(out, ", lag ");
+		add_i64(out, place_lag(p));
+		if (p->id)
+			add_some(out, p->pending, "pending");
 		buf_add_ch(out, '\n');
 	}
 }
@@ -104,11 +211,58 @@ json_number(struct buf *out, const char *member, int64_t n)
 		buf_addf(out, ",\"%s\":%lld", member, (long long)n);
 }
 
+/* ,"member":"text", or null. */
+static void
+json_text(struct buf *out, const char *member, const char *text)
+{
+	buf_add_ch(out, ',');
+	if (text)
+		json_name(out, member, text);
+	else
+		buf_addf(out, "\"%s\":null", member);
+}
+
+static void
+json_address(struct buf *out, const struct listed_address *a)
+{
+	buf_add_str(out, "{\"v\":1,\"type\":\"address\"");
+	json_text(out, "address", a->address);
+	buf_addf(out, ",\"attached\":%zu", a->nattached);
+	json_number(out, "bytes", a->bytes);
+	json_text(out, "state", a->state);
+	buf_add_str(out, "}\n");
+}
+
+static void
+json_subscriber(struct buf *out, const struct listed_subscriber *s)
+{
+	buf_add_str(out, "{\"v\":1,\"type\":\"subscriber\"");
+	if (s->address)
+		json_text(out, "address", s->address);
+	json_text(out, "topic", s->topic);
+	json_text(out, "group", s->group);
+	json_number(out, "pid", s->pid);
+	json_text(out, "program", s->program);
+	json_text(out, "where", s->where);
+	json_number(out, "lag", s->lag);
+	json_number(out, "dropped", s->dropped);
+	buf_add_str(out, "}\n");
+}
+
 static void
 json_topic(struct buf *out, const struct listed_topic *t)
 {
 	buf_add_str(out, "{\"v\":1,\"type\":\"topic\",");
 	json_name(out, "topic", t->name);
+	if (t->address)
+		json_text(out, "address", t->address);
+	if (t->kind)
+		json_text(out, "kind", t->kind);
+	if (!t->parts) {
+		json_number(out, "subscribers", t->nsubscribers);
+		json_number(out, "events", t->events);
+		json_number(out, "lost", t->lost);
+	}
 	buf_add_str(out, ",\"partitions\":[");
 	for (size_t i = 0; i < t->nparts; i++) {
 		const struct listed_part *p = &t->parts[i];
@@ -128,21 +282,76 @@ json_group(struct buf *out, const struct listed_group *g)
 {
 	buf_add_str(out, "{\"v\":1,\"type\":\"group\",");
 	json_name(out, "group", g->name);
-	buf_add_ch(out, ',');
-	json_name(out, "state", g->state);
-	buf_addf(out, ",\"members\":%zu,\"places\":[", g->nmembers);
+	if (g->address)
+		json_text(out, "address", g->address);
+	json_text(out, "state", g->state);
+	if (g->nmembers != SIZE_MAX)
+		buf_addf(out, ",\"members\":%zu", g->nmembers);
+	buf_add_str(out, ",\"places\":[");
 	for (size_t i = 0; i < g->nplaces; i++) {
 		const struct listed_place *p = &g->places[i];
 
 		buf_add_str(out, i ? ",{" : "{");
 		json_name(out, "topic", p->topic);
 		json_number(out, "partition", p->partition);
-		json_number(out, "offset", p->offset);
-		json_number(out, "lag", p->end < 0 ? -1 : p->end > p->offset ?
-			p->end - p->offset : 0);
+		json_number(out, "offset", p->id ? -1 : p->offset);
+		if (p->id)
+			json_text(out, "id", p->id);
+		json_number(out, "lag", place_lag(p));
+		if (p->id)
+			json_number(out, "pending", p->pending);
 		buf_add_ch(out, '}');
 	}
 	buf_add_str(out, "]}\n");
+}
+
+/* ---- the whole ---- */
+
+/* What is at one address stands behind it; NULL: all there is. */
+static void
+text_at(struct buf *out, const struct listing *l, const char *address)
+{
+	for (size_t i = 0; i < l->ntopics; i++) {
+		const struct listed_topic *t = &l->topics[i];
+
+		if (!same(t->address, address))
+			continue;
+		if (t->parts)
+			text_topic(out, t);
+		else
+			text_plain_topic(out, l, t);
+	}
+	for (size_t i = 0; i < l->ngroups; i++)
+		if (same(l->groups[i].address, address))
+			text_group(out, &l->groups[i]);
+}
+
+static void
+text_listing(struct buf *out, const struct listing *l)
+{
+	for (size_t i = 0; i < l->naddresses; i++) {
+		text_address(out, &l->addresses[i]);
+		text_at(out, l, l->addresses[i].address);
+	}
+	text_at(out, l, NULL);
+}
+
+static void
+json_listing(struct buf *out, const struct listing *l)
+{
+	for (size_t i = 0; i < l->naddresses; i++)
+		json_address(out, &l->addresses[i]);
+	for (size_t i = 0; i < l->ntopics; i++)
+		json_topic(out, &l->topics[i]);
+	for (size_t i = 0; i < l->nsubscribers; i++)
+		json_subscriber(out, &l->subscribers[i]);
+	for (size_t i = 0; i < l->ngroups; i++)
+		json_group(out, &l->groups[i]);
+	if (l->more) {
+		buf_add_str(out, "{\"v\":1,\"type\":\"incomplete\"");
+		json_text(out, "why", l->more);
+		buf_add_str(out, "}\n");
+	}
 }
 
 /* ---- the run ---- */
@@ -175,10 +384,12 @@ topics_listed(struct broker *b, const struct listing *l, const struct error *err
 		topics_fail(t, err);
 		return;
 	}
-	for (size_t i = 0; i < l->ntopics; i++)
-		(t->args->json ? json_topic : text_topic)(&t->out, &l->topics[i]);
-	for (size_t i = 0; i < l->ngroups; i++)
-		(t->args->json ? json_group : text_group)(&t->out, &l->groups[i]);
+	if (t->args->json)
+		json_listing(&t->out, l);
+	else
+		text_listing(&t->out, l);
+	if (l->more)
+		log_warn("%s", l->more);
 	for (size_t i = 0; i < t->n; i++) {
 		if (is_listed(l, t->names[i]))
 			continue;
@@ -280,8 +491,11 @@ const struct command cmd_topics = {
 	.name = "topics",
 	.summary = "show the topics and groups that a broker keeps",
 	.synopsis = "[OPTION...] [TOPIC...]",
+	.many_topics = true,
 	.opts = topics_opts,
 	.args_size = sizeof(struct topics_args),
+	.uses = USE_BROKER | USE_SERVER | USE_CONNECT | USE_REGISTRY,
+	.broker_use = BROKER_FOR_TOPICS,
 	.notes = "Partitions show the first offset and the next; groups where they are.",
 	.examples = "  mbus topics -B kafka\n"
 		"  mbus topics -B kafka -J orders | jq -r 'select(.type == \"group\")'\n",

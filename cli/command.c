@@ -9,7 +9,8 @@
 const struct opt top_opts[] = {
 	{ "list", 0, OPT_FLAG(T, list), .group = "mbus itself",
 		.help = "show the brokers and registries: what is compiled in, what is not and "
-			"why, and what each can do" },
+			"why, and what each can do; with -v instead: what would be used, and where "
+			"each value comes from" },
 	{ "json", 'J', OPT_FLAG(T, json), .help = "--list as lines of JSON" },
 	{ "completion", 0, OPT_STR(T, completion), .choices = "bash|zsh|fish",
 		.help = "print the completion script of a shell" },
@@ -19,8 +20,10 @@ const struct opt top_opts[] = {
 const struct command *const command_table[] = {
 	&cmd_pub,
 	&cmd_sub,
+	&cmd_bench,
 	&cmd_registry,
 	&cmd_topics,
+	&cmd_doctor,
 	NULL
 };
 
@@ -72,13 +75,14 @@ add_block(struct buf *out, const char *heading, const char *text)
 
 static const char top_usage[] =
 	"Usage: mbus COMMAND [OPTION...] [ARG...]\n"
-	"       mbus --list [-J]\n"
+	"       mbus --list [-v] [-J]\n"
 	"       mbus help [COMMAND]\n";
 
 static const char top_notes[] =
 	"Options that every command shares may stand before the command, too. A long\n"
 	"option may be written with _ for -, as go-micro does (--broker_address). An\n"
-	"option comes before the environment [NAME], that before the default.\n";
+	"option comes before the environment [NAME], that before the file of --config,\n"
+	"and that before the default.\n";
 
 static const char top_examples[] =
 	"  mbus sub orders                      # in one terminal\n"
@@ -100,15 +104,15 @@ top_help(struct buf *out)
 	buf_add_str(out, top_usage);
 	buf_add_str(out, "\nPublish and subscribe from the shell, as go-micro's programs do.\n");
 	add_commands(out);
-	opt_help(out, top_opts);
-	opt_help(out, common_opts);
+	opt_help(out, top_opts, false);
+	opt_help(out, common_opts, false);
 	add_block(out, "", top_notes);
 	add_block(out, "Examples:\n", top_examples);
 	buf_add_str(out, "\nThe manual: man mbus\n");
 }
 
 void
-command_help(struct buf *out, const struct command *cmd)
+command_help(struct buf *out, const struct command *cmd, bool all)
 {
 	if (!cmd) {
 		top_help(out);
@@ -116,9 +120,14 @@ command_help(struct buf *out, const struct command *cmd)
 	}
 	add_synopsis(out, cmd);
 	buf_addf(out, "\nmbus %s: %s.\n", cmd->name, cmd->summary);
-	opt_help(out, cmd->opts);
-	opt_help(out, common_opts);
+	opt_help(out, cmd->opts, !all);
+	if (all)
+		opt_help(out, common_opts, false);
 	add_block(out, "", cmd->notes);
 	add_block(out, "Examples:\n", cmd->examples);
-	buf_addf(out, "\nThe manual: man mbus-%s\n", cmd->name);
+	if (!all)
+		buf_addf(out, "\nIn words, with what all commands have (-B, -X, TLS, -v ...): mbus help %s\n"
+			"The manual: man mbus-%s\n", cmd->name, cmd->name);
+	else
+		buf_addf(out, "\nThe manual: man mbus-%s\n", cmd->name);
 }

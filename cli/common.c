@@ -4,6 +4,10 @@
  * registry, or a registry alone.
  */
 #include "cli/connect.h"
+#include "cli/heed.h"
+#include "cli/interrupt.h"
+#include "cli/settings.h"
+#include "cli/url_params.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,70 +17,103 @@
 
 #define C struct common_args
 
+/* Who publishes looks for BROKER_RAW itself. */
+static const unsigned wire_needs[] = { [WIRE_RAW] = BROKER_RAW | BROKER_SHOWS_RAW };
+
 const struct opt common_opts[] = {
 	{ "broker", 'B', OPT_STR(C, broker), .arg = "NAME", .def = "http",
 		.env = "MICRO_BROKER", .complete = "broker", .group = "Broker and registry",
-		.help = "kind of broker; mbus --list shows all" },
+		.help = "kind of broker; mbus --list shows all",
+		.use = USE_BROKER },
 	{ "address", 'b', OPT_STR(C, address), .arg = "ADDR", .env = "MICRO_BROKER_ADDRESS",
 		.aliases = "broker-address",
 		.help = "address of the broker, or several with commas between; over http the "
-			"one sub listens on" },
+			"one sub listens on",
+		.use = USE_BROKER },
 	{ "url", 0, OPT_STR(C, url), .arg = "URL", .aliases = "u", .flags = OPT_URL,
 		.complete = "url",
 		.help = "broker, address and user in one: mqtts://USER@HOST/TOPIC, "
-			"redis://HOST/0" },
-	{ "username", 0, OPT_STR(C, username), .arg = "USER", .help = "who we are" },
+			"redis://HOST/0",
+		.use = USE_BROKER },
+	{ "username", 0, OPT_STR(C, username), .arg = "USER", .help = "who we are",
+		.use = USE_SERVER, .needs = BROKER_USER },
 	{ "password-file", 0, OPT_STR(C, password_file), .arg = "FILE", .complete = "file",
 		.help = "the password is in FILE; -: the first line of stdin (else: of the URL, "
-			"or in the environment [MBUS_PASSWORD] [MBUS_PASSWORD_FILE])" },
+			"or in the environment [MBUS_PASSWORD] [MBUS_PASSWORD_FILE])",
+		.use = USE_SERVER, .needs = BROKER_USER },
 	{ "registry", 0, OPT_STR(C, registry), .arg = "NAME", .def = "mdns",
 		.env = "MICRO_REGISTRY", .complete = "registry",
-		.help = "kind of registry, where the broker uses one" },
+		.help = "kind of registry, where the broker uses one",
+		.use = USE_REGISTRY, .needs = BROKER_REGISTRY },
 	{ "registry-address", 0, OPT_STR(C, registry_address), .arg = "ADDR",
-		.env = "MICRO_REGISTRY_ADDRESS", .help = "address of the registry" },
+		.env = "MICRO_REGISTRY_ADDRESS", .help = "address of the registry",
+		.use = USE_REGISTRY, .needs = BROKER_REGISTRY },
 	{ "register-ttl", 0, OPT_DUR(C, register_ttl_ms), .arg = "DUR",
 		.env = "MICRO_REGISTER_TTL",
-		.help = "accepted as in go-micro; a subscription keeps its 60s" },
+		.help = "how long a service stays registered; a subscription keeps its 60s",
+		.use = USE_REGISTER },
 	{ "register-interval", 0, OPT_DUR(C, register_interval_ms), .arg = "DUR",
 		.env = "MICRO_REGISTER_INTERVAL",
-		.help = "accepted as in go-micro; a subscription keeps its 30s" },
+		.help = "how often it is registered again; a subscription keeps its 30s",
+		.use = USE_REGISTER },
 	{ "connect-timeout", 0, OPT_DUR(C, connect_timeout_ms), .arg = "DUR", .def = "5s",
-		.min = 1, .help = "give up connecting after this time" },
-	{ "reconnect", 0, OPT_STR(C, reconnect), .arg = "N|no",
+		.min = 1, .help = "give up connecting after this time",
+		.use = USE_CONNECT },
+	{ "reconnect", 0, OPT_STR(C, reconnect), .arg = "N|no", .flags = OPT_EMPTY,
 		.help = "attempts after a connection was lost, or always (sub: always, pub: "
-			"no)" },
+			"no)",
+		.use = USE_EVENTS, .needs = BROKER_RECONNECT, .idle = "no 0" },
 	{ "wire", 0, OPT_CHOICE(C, wire), .arg = "FORM", .choices = "auto|micro|raw",
-		.def = "auto", .help = "micro: go-micro's envelope; raw: the bare body and the "
-			"broker's own headers; auto: what go-micro does, and sub takes both" },
-	{ "", 'X', OPT_LIST(C, xopts), .arg = "NAME=VALUE", .complete = "xopt",
+		.def = "auto", .env = "MBUS_WIRE", .help = "micro: go-micro's envelope; raw: the bare body and the "
+			"broker's own headers; auto: what go-micro does, and sub takes both",
+		.use = USE_EVENTS, .choice_needs = wire_needs },
+	{ "config", 0, OPT_STR(C, config), .arg = "FILE", .env = "MBUS_CONFIG",
+		.complete = "file", .help = "options are in FILE, too (default: "
+			"~/.config/mbus/config, if it is there)" },
+	{ "profile", 0, OPT_STR(C, profile), .arg = "NAME", .env = "MBUS_PROFILE",
+		.complete = "profile", .help = "heed the section NAME of that file, too" },
+	{ "", 'X', OPT_LIST(C, xopts), .arg = "NAME=VALUE", .flags = OPT_EMPTY, .complete = "xopt",
 		.help = "an option of the broker or, as REGISTRY.NAME=VALUE, of the registry; "
 			"-X list shows them, -X dump what they are" },
 	{ "tls", 0, OPT_FLAG(C, tls.on), .group = "TLS",
-		.help = "use TLS; over http sub listens with it, and pub speaks to no "
-			"subscriber without it" },
+		.help = "use TLS, as each of the following means; over http sub listens with "
+			"it, and pub speaks to no subscriber without it",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	{ "tls-ca", 0, OPT_STR(C, tls.ca), .arg = "FILE", .complete = "file",
 		.help = "trust who is certified by these (default: the system's); sub then wants "
-			"certificates of its clients" },
+			"certificates of its clients",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	{ "tls-cert", 0, OPT_STR(C, tls.cert), .arg = "FILE", .complete = "file",
-		.help = "our certificate, with the chain behind it" },
+		.help = "our certificate, with the chain behind it",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	{ "tls-key", 0, OPT_STR(C, tls.key), .arg = "FILE", .complete = "file",
-		.help = "its private key (default: in the file of --tls-cert)" },
+		.help = "its private key (default: in the file of --tls-cert)",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	{ "tls-sni", 0, OPT_STR(C, tls.sni), .arg = "NAME",
-		.help = "ask for NAME and check the certificate for it, not for the host" },
+		.help = "ask for NAME and check the certificate for it, not for the host",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	{ "tls-insecure", 0, OPT_FLAG(C, tls.insecure),
-		.help = "do not look at the peer's certificate: anybody can be the peer" },
+		.help = "do not look at the peer's certificate: anybody can be the peer",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	/* As others call them. */
-	{ "cafile", 0, OPT_STR(C, tls.ca), .arg = "FILE", .flags = OPT_HIDDEN, .help = "--tls-ca" },
-	{ "cacert", 0, OPT_STR(C, tls.ca), .arg = "FILE", .flags = OPT_HIDDEN, .help = "--tls-ca" },
-	{ "tlsca", 0, OPT_STR(C, tls.ca), .arg = "FILE", .flags = OPT_HIDDEN, .help = "--tls-ca" },
+	{ "cafile", 0, OPT_STR(C, tls.ca), .arg = "FILE", .flags = OPT_HIDDEN, .help = "--tls-ca",
+		.use = USE_SERVER, .needs = BROKER_TLS },
+	{ "cacert", 0, OPT_STR(C, tls.ca), .arg = "FILE", .flags = OPT_HIDDEN, .help = "--tls-ca",
+		.use = USE_SERVER, .needs = BROKER_TLS },
+	{ "tlsca", 0, OPT_STR(C, tls.ca), .arg = "FILE", .flags = OPT_HIDDEN, .help = "--tls-ca",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	{ "cert", 0, OPT_STR(C, tls.cert), .arg = "FILE", .flags = OPT_HIDDEN,
-		.help = "--tls-cert" },
+		.help = "--tls-cert",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	{ "tlscert", 0, OPT_STR(C, tls.cert), .arg = "FILE", .flags = OPT_HIDDEN,
-		.help = "--tls-cert" },
+		.help = "--tls-cert",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	{ "tlskey", 0, OPT_STR(C, tls.key), .arg = "FILE", .flags = OPT_HIDDEN,
-		.help = "--tls-key" },
+		.help = "--tls-key",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	{ "insecure", 0, OPT_FLAG(C, tls.insecure), .flags = OPT_HIDDEN,
-		.help = "--tls-insecure" },
+		.help = "--tls-insecure",
+		.use = USE_SERVER, .needs = BROKER_TLS },
 	{ "quiet", 'q', OPT_SET(C, log_level, LOG_QUIET), .group = "Messages and help",
 		.help = "nothing on stderr: the exit status says it all" },
 	{ "verbose", 'v', OPT_SET(C, log_level, LOG_VERBOSE),
@@ -131,35 +168,51 @@ common_release(struct common_args *c)
 		free((char *)c->xpairs[i].name);
 	free(c->xpairs);
 	opt_release(common_opts, c);
+	free(c->given.v);
+	c->given = (struct opt_given){ NULL, 0 };
 	connect_release(c);
+	settings_release(c);
+	if (c->params)
+		url_params_release(c->params);
+	free(c->params);
+	c->params = NULL;
 	c->xpairs = NULL;
 	c->nxpairs = 0;
 }
 
+/* alone: no broker is there, whose the common options would be; else what it is for. */
 static struct registry *
-open_registry(const struct common_args *c, struct loop *loop, struct error *err)
+open_registry(struct common_args *c, bool alone, unsigned use, struct loop *loop,
+	struct error *err)
 {
-	const struct registry_options opts = {
+	const struct registry_ops *ops = registry_find(c->registry, err);
+	struct registry_options opts = {
 		.address = c->registry_address,
 		.xopts = c->xpairs,
 		.nxopts = c->nxpairs,
+		.use = use,
+		.connect_timeout_ms = c->connect_timeout_ms > UINT32_MAX ? UINT32_MAX :
+			(unsigned)c->connect_timeout_ms,
 	};
 
+	if (ops && ops->fixed_address && heed_given(c, "registry-address")) {
+		error_set(err, ERR_NOTFOUND, "--registry-address: the %s registry has no other "
+			"address than its own", c->registry);
+		return NULL;
+	}
+	if (!ops || (alone && connect_registry(c, ops, &opts, err) < 0))
+		return NULL;
 	return registry_new(c->registry, loop, &opts, err);
 }
 
 /* registry_new() leaves what might be a broker's to the broker. Without a
  * broker that would swallow a mistake. */
 struct registry *
-common_registry(const struct common_args *c, struct loop *loop, struct error *err)
+common_registry(struct common_args *c, struct loop *loop, struct error *err)
 {
 	size_t n = strlen(c->registry);
 	const char *brokers = connect_given(c);
 
-	if (connect_tls(&c->tls)) {
-		error_set(err, ERR_NOTFOUND, "the %.60s registry has no TLS", c->registry);
-		return NULL;
-	}
 	if (brokers) {
 		error_set(err, ERR_USAGE, "%s is for a broker, and no broker is asked here",
 			brokers);
@@ -174,7 +227,7 @@ common_registry(const struct common_args *c, struct loop *loop, struct error *er
 			return NULL;
 		}
 	}
-	return open_registry(c, loop, err);
+	return open_registry(c, true, 0, loop, err);
 }
 
 int
@@ -186,12 +239,21 @@ common_url(struct common_args *c, struct error *err)
 int
 common_prepare(struct common_args *c, struct error *err)
 {
+	const struct registry_ops *registry;
+
 	if (c->ops)
 		return 0;
 	if (common_url(c, err) < 0)
 		return -1;
 	c->ops = broker_find(c->broker, err);
-	return c->ops ? connect_secrets(c, err) : -1;
+	if (!c->ops || heed_broker(c, c->ops, NULL, err) < 0)
+		return -1;
+	if (connect_secrets(c, err) < 0)
+		return -1;
+	if (!(c->ops->caps & BROKER_REGISTRY))
+		return 0;
+	registry = registry_find(c->registry, err);
+	return registry ? connect_registry_secrets(c, registry, err) : -1;
 }
 
 struct broker *
@@ -204,13 +266,18 @@ common_open(struct common_args *c, struct loop *loop, struct broker_options *opt
 		return NULL;
 	opts->xopts = c->xpairs;
 	opts->nxopts = c->nxpairs;
+	opts->use |= c->command ? c->command->broker_use : 0;
 	opts->registry = NULL;
 	if (c->ops->caps & BROKER_REGISTRY) {
-		opts->registry = open_registry(c, loop, err);
+		opts->registry = open_registry(c, false, opts->use, loop, err);
 		if (!opts->registry)
 			return NULL;
 	}
 	b = broker_new(c->broker, loop, opts, err);
+	if (b && heed_broker(c, c->ops, b, err) < 0) {
+		broker_free(b);
+		b = NULL;
+	}
 	if (!b) {
 		registry_free(opts->registry);
 		opts->registry = NULL;
@@ -266,7 +333,9 @@ common_close(struct broker *b, struct broker_options *opts)
 {
 	if (b)
 		common_drain(b);
+	interrupt_release();	/* a library's end may take its time */
 	broker_free(b);		/* disconnects */
+	registry_settle(opts->registry, COMMON_DRAIN_MS);
 	registry_free(opts->registry);
 	opts->registry = NULL;
 }

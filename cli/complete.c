@@ -4,7 +4,8 @@
  * parser reads. The three scripts in completions/ call `mbus --complete WORDS`
  * and know nothing themselves; they are in the binary, too, for --completion.
  */
-#include "cli/cli.h"
+#include "cli/complete_ask.h"
+#include "cli/settings.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +49,11 @@ struct context {
 	const struct opt *awaits;	/* the option whose value comes next; NULL: none */
 	bool only_operands;		/* behind "--" */
 	int noperands;			/* of the command */
+	struct common_args common;	/* what is known of the line */
 	const char *broker, *registry;
+	bool ask;
+	int nwords;			/* before the one under the cursor */
+	char **words;
 	const char *word;		/* what is typed of the candidate so far */
 	struct bytes before;		/* goes in front of each: "--color=" */
 };
@@ -123,6 +128,47 @@ url_candidates(struct context *c)
 }
 
 static void
+profile_candidates(struct context *c)
+{
+	struct error err = ERROR_INIT;
+	const struct settings *s;
+
+	c->common.profile = NULL;	/* the one that is asked for is none yet */
+	if (settings_read(&c->common, &err) < 0)
+		return;
+	s = c->common.settings;
+	for (size_t i = 0; i < s->profile.nsections; i++)
+		candidate(c, bytes_str(s->profile.sections[i]), s->file);
+}
+
+static void
+name_candidate(const char *name, void *arg)
+{
+	struct context *c = arg;
+	struct buf line = BUF_INIT;
+	struct bytes have = buf_bytes(c->out);
+	const char *p;
+
+	/* A registry may tell of it by each of its nodes. */
+	buf_addf(&line, "%.*s%s\n", BYTES_FMT(c->before), name);
+	p = have.n ? memmem(have.p, have.n, buf_data(&line), buf_len(&line)) : NULL;
+	while (p && p != have.p && p[-1] != '\n')
+		p = memmem(p + 1, (size_t)(have.p + have.n - p - 1), buf_data(&line),
+			buf_len(&line));
+	if (!p)
+		candidate(c, bytes_str(name), NULL);
+	buf_release(&line);
+}
+
+/* What the broker knows of, resp. the registry. */
+static void
+asked_candidates(struct context *c)
+{
+	if (c->cmd && c->ask)
+		complete_ask(c->cmd, c->nwords - (c->awaits != NULL), c->words, name_candidate, c);
+}
+
+static void
 value_candidates(struct context *c, const struct opt *o)
 {
 	const char *kind = o->complete ? o->complete : "";
@@ -135,8 +181,12 @@ value_candidates(struct context *c, const struct opt *o)
 		name_candidates(c, registry_table);
 	else if (strcmp(kind, "url") == 0)
 		url_candidates(c);
+	else if (strcmp(kind, "profile") == 0)
+		profile_candidates(c);
 	else if (strcmp(kind, "xopt") == 0)
 		xopt_candidates(c);
+	else if (strcmp(kind, "topic") == 0)
+		asked_candidates(c);
 	else if (strcmp(kind, "file") == 0)
 		buf_add_str(c->out, ":file\n");
 }
@@ -175,6 +225,8 @@ note_value(struct context *c, const struct opt *o, const char *value)
 		c->broker = value;
 	if (o->complete && strcmp(o->complete, "registry") == 0)
 		c->registry = value;
+	if (strcmp(o->name, "config") == 0)
+		c->common.config = value;
 	if (o->complete && strcmp(o->complete, "url") == 0) {
 		const struct backend *row = broker_of_scheme(bytes_of(value, strcspn(value, ":")));
 
@@ -271,22 +323,27 @@ complete_word(struct context *c)
 		command_candidates(c);
 	} else if (c->cmd && c->cmd->words && !c->noperands) {
 		choice_candidates(c, c->cmd->words);
+	} else if (c->cmd && (c->cmd->words ? c->noperands == 1 : c->noperands == 0 ||
+	    c->cmd->many_topics)) {
+		asked_candidates(c);
 	}
 }
 
 void
-complete_words(struct buf *out, int nwords, char **words)
+complete_words(struct buf *out, int nwords, char **words, bool ask)
 {
 	struct error err = ERROR_INIT;
-	struct common_args common = { 0 };
 	struct context c = { .out = out, .set = { top_opts, common_opts, "" } };
 
-	common_defaults(&common, &err);
-	c.broker = common.broker;
-	c.registry = common.registry;
+	common_defaults(&c.common, &err);
+	c.broker = c.common.broker;
+	c.registry = c.common.registry;
 	for (int i = 0; i + 1 < nwords; i++)
 		skip_word(&c, words[i]);
+	c.nwords = nwords > 0 ? nwords - 1 : 0;
+	c.words = words;
+	c.ask = ask;
 	c.word = nwords > 0 ? words[nwords - 1] : "";
 	complete_word(&c);
-	common_release(&common);
+	common_release(&c.common);
 }

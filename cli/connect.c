@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/heed.h"
 #include "cli/prompt.h"
 #include "core/address.h"
 #include "core/secret.h"
@@ -139,6 +140,22 @@ connect_secret(const char *what, const char *path, struct bytes *out, struct err
 
 /* ---- URLs ---- */
 
+/* Is the scheme of a URL a broker that has none, or one that mbus has not yet? */
+static bool
+scheme_is_name(struct bytes scheme, struct error *err)
+{
+	char *name = xmemdup0(scheme.p, scheme.n);
+	bool is = broker_find(name, err) != NULL;
+
+	if (is)
+		error_set(err, ERR_NOTFOUND, "--url: %s has no server to name: its subscribers are "
+			"found by the registry (-B %s)", name, name);
+	else if (err->kind == ERR_NOTFOUND)
+		error_prefix(err, "--url");
+	free(name);
+	return is || err->kind == ERR_NOTFOUND;
+}
+
 /* The broker of a scheme; says which there are when there is none. */
 static const struct backend *
 scheme_broker(struct bytes scheme, struct error *err)
@@ -148,6 +165,8 @@ scheme_broker(struct bytes scheme, struct error *err)
 
 	if (row)
 		return row;
+	if (scheme_is_name(scheme, err))
+		return NULL;
 	for (row = broker_table; row->name; row++)
 		if (row->schemes)
 			buf_addf(&known, "%s%s", buf_len(&known) ? " " : "", row->schemes);
@@ -157,13 +176,21 @@ scheme_broker(struct bytes scheme, struct error *err)
 	return NULL;
 }
 
-/* An address is another broker's, by its scheme? */
-static int
-check_scheme(const struct common_args *c, struct bytes scheme, struct error *err)
+/* Is it, by its scheme, another broker's address? */
+static const struct backend *
+other_broker(const struct common_args *c, struct bytes scheme)
 {
 	const struct backend *row = scheme.p ? broker_of_scheme(scheme) : NULL;
 
-	if (!row || strcmp(row->name, c->broker) == 0)
+	return row && strcmp(row->name, c->broker) != 0 ? row : NULL;
+}
+
+static int
+check_scheme(const struct common_args *c, struct bytes scheme, struct error *err)
+{
+	const struct backend *row = other_broker(c, scheme);
+
+	if (!row)
 		return 0;
 	if (c->url)
 		return error_set(err, ERR_USAGE, "--url: its addresses are those of two brokers, "
@@ -227,19 +254,20 @@ take_userinfo(struct common_args *c, struct bytes info, struct error *err)
 
 /* The path of a URL, where that is the broker's topic. *taken: it was. */
 static int
-take_path(struct common_args *c, struct bytes path, bool *taken, struct error *err)
+take_path(struct common_args *c, const struct address *a, bool *taken, struct error *err)
 {
-	const struct broker_ops *ops = path.n ? broker_find(c->broker, err) : NULL;
+	const struct broker_ops *ops = a->path.n ? broker_find(c->broker, err) : NULL;
 
 	*taken = false;
-	if (!path.n)
+	if (!a->path.n)
 		return 0;
 	if (!ops)
 		return -1;
-	if (!ops->url_path || strcmp(ops->url_path, "topic") != 0)
+	if (!ops->url_path || strcmp(ops->url_path, "topic") != 0 ||
+	    schemes_have(ops->path_schemes, a->scheme))
 		return 0;
 	*taken = true;
-	return agree("topic", path, &c->topic, err);
+	return agree("topic", a->path, &c->topic, err);
 }
 
 /* Adds one address to out, without what is no part of it for a backend. */
@@ -258,7 +286,7 @@ take_address(struct common_args *c, struct bytes one, struct buf *out, struct er
 		buf_add(out, p, (size_t)(a.userinfo.p - p));
 		p = a.userinfo.p + a.userinfo.n + 1;
 	}
-	if (take_path(c, a.path, &topic, err) < 0)
+	if (take_path(c, &a, &topic, err) < 0)
 		return -1;
 	if (topic) {
 		buf_add(out, p, (size_t)(a.path.p - 1 - p));
@@ -324,8 +352,8 @@ read_reconnect(struct common_args *c, struct error *err)
 	else if (units_count(c->reconnect, 1000000, &n))
 		c->reconnect_n = (int)n;
 	else
-		return error_set(err, ERR_USAGE, "--reconnect: '%.60s' is neither a number of "
-			"attempts up to 1000000 nor no or always", c->reconnect);
+		return error_set(err, ERR_USAGE, "--reconnect: '%s' is neither a number of "
+			"attempts up to 1000000 nor no or always", opt_shown(c->reconnect));
 	return 0;
 }
 
@@ -334,7 +362,21 @@ connect_check(struct common_args *c, struct error *err)
 {
 	if (c->username && !*c->username)
 		return error_set(err, ERR_USAGE, "--username: it is empty");
-	return check_tls(&c->tls, err) < 0 ? -1 : read_reconnect(c, err);
+	if (check_tls(&c->tls, err) < 0)
+		return -1;
+	/* Who says whom to trust or who we are means to be heard by nobody else. */
+	c->tls.on = connect_tls(&c->tls);
+	return read_reconnect(c, err);
+}
+
+/* The environment's address, where the command line has another broker. */
+static bool
+does_not_apply(const struct common_args *c)
+{
+	const char *colon = c->address ? strstr(c->address, "://") : NULL;
+
+	return colon && c->address == c->env_address && c->broker != c->env_broker &&
+		other_broker(c, bytes_of(c->address, (size_t)(colon - c->address)));
 }
 
 int
@@ -342,8 +384,13 @@ connect_urls(struct common_args *c, struct error *err)
 {
 	if (c->server)
 		return 0;
+	if (!c->url && strchr(c->broker, ':'))
+		return error_set(err, ERR_USAGE, "-B: '%s' is no broker's name (a URL is --url)",
+			opt_shown(c->broker));
 	if (c->url)
 		return take_url(c, err);
+	if (does_not_apply(c))
+		c->address = NULL;
 	return c->address && strstr(c->address, "://") ? take_addresses(c, c->address, err) : 0;
 }
 
@@ -359,22 +406,21 @@ connect_release(struct common_args *c)
 const char *
 connect_given(const struct common_args *c)
 {
-	return c->url ? "--url" : c->username ? "--username" :
-		c->password_file ? "--password-file" : c->reconnect ? "--reconnect" :
-		c->wire != WIRE_AUTO ? "--wire" : NULL;
+	return c->url ? "--url" : c->reconnect ? "--reconnect" :
+		heed_given(c, "wire") ? "--wire" : NULL;
 }
 
 /* Without a word of the user's about this run, what is in the environment is for
  * brokers that have passwords. */
 static int
-find_password(struct common_args *c, struct error *err)
+find_password(struct common_args *c, bool has_users, struct error *err)
 {
 	const char *text = secret_env("MBUS_PASSWORD"), *file = secret_env("MBUS_PASSWORD_FILE");
 
 	if (c->password_file)
 		return connect_secret("--password-file", c->password_file, &c->password, err);
 	c->password = c->url_password;
-	if (c->password.p || !(c->ops->caps & BROKER_USER))
+	if (c->password.p || !has_users)
 		return 0;
 	text = text && *text ? text : NULL;
 	file = file && *file ? file : NULL;
@@ -387,17 +433,30 @@ find_password(struct common_args *c, struct error *err)
 	return 0;
 }
 
-static const struct broker_option *
+static bool
+is_secret(const struct broker_option *options, const char *name)
+{
+	for (const struct broker_option *o = options; o && o->name; o++)
+		if (o->secret && strcmp(o->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* The part of "NAME.option" behind the dot; NULL: it is another's. */
+static const char *
+own_name(const char *owner, const char *name)
+{
+	size_t n = strlen(owner);
+
+	return strncmp(name, owner, n) == 0 && name[n] == '.' ? name + n + 1 : NULL;
+}
+
+static bool
 secret_option(const struct broker_ops *ops, const char *name)
 {
-	size_t n = strlen(ops->name);
+	const char *own = own_name(ops->name, name);
 
-	if (strncmp(name, ops->name, n) == 0 && name[n] == '.')
-		name += n + 1;
-	for (const struct broker_option *o = ops->options; o && o->name; o++)
-		if (o->secret && strcmp(o->name, name) == 0)
-			return o;
-	return NULL;
+	return is_secret(ops->options, own ? own : name);
 }
 
 static int
@@ -425,7 +484,64 @@ connect_secrets(struct common_args *c, struct error *err)
 		if (secret_option(c->ops, c->xpairs[i].name) &&
 		    read_secret_xopt(&c->xpairs[i], err) < 0)
 			return -1;
-	return find_password(c, err);
+	return find_password(c, c->ops->caps & BROKER_USER, err);
+}
+
+int
+connect_registry_secrets(struct common_args *c, const struct registry_ops *ops, struct error *err)
+{
+	for (size_t i = 0; i < c->nxpairs; i++) {
+		const char *own = own_name(ops->name, c->xpairs[i].name);
+
+		if (own && is_secret(ops->options, own) &&
+		    read_secret_xopt(&c->xpairs[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* What a registry has no use for, by its caps. */
+static int
+registry_heed(const struct common_args *c, const struct registry_ops *ops, struct error *err)
+{
+	const struct { const char *option; bool given; unsigned cap; const char *lacks; } rows[] = {
+		{ "--username", c->username, REGISTRY_USER, "users and passwords" },
+		{ "--password-file", c->password_file, REGISTRY_USER, "users and passwords" },
+		{ "--connect-timeout", heed_given(c, "connect-timeout"), REGISTRY_SERVER, "server" },
+	};
+
+	if (connect_tls(&c->tls) && !(ops->caps & REGISTRY_TLS))
+		return error_set(err, ERR_NOTFOUND, "the %.60s registry has no TLS", ops->name);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (rows[i].given && !(ops->caps & rows[i].cap))
+			return error_set(err, ERR_NOTFOUND, "%s: the %s registry has no %s",
+				rows[i].option, ops->name, rows[i].lacks);
+	return 0;
+}
+
+int
+connect_registry(struct common_args *c, const struct registry_ops *ops,
+	struct registry_options *opts, struct error *err)
+{
+	if (registry_heed(c, ops, err) < 0 || connect_registry_secrets(c, ops, err) < 0 ||
+	    find_password(c, ops->caps & REGISTRY_USER, err) < 0)
+		return -1;
+	opts->tls = connect_tls(&c->tls) ? &c->tls : NULL;
+	opts->username = c->username;
+	opts->password = c->password;
+	return 0;
+}
+
+/* MBUS_WIRE=raw is for the brokers that have it, in the direction of the command. */
+static enum wire
+find_wire(const struct common_args *c)
+{
+	unsigned use = c->command ? c->command->broker_use : 0;
+	unsigned raw = BROKER_RAW | BROKER_HEEDLESS |
+		(!use || (use & BROKER_FOR_PUB) ? 0 : BROKER_SHOWS_RAW);
+
+	return c->wire == WIRE_RAW && !heed_given(c, "wire") && !(c->ops->caps & raw) ?
+		WIRE_AUTO : (enum wire)c->wire;
 }
 
 int
@@ -440,7 +556,7 @@ connect_options(const struct common_args *c, struct broker_options *opts, struct
 		(unsigned)c->connect_timeout_ms;
 	opts->username = c->username ? c->username : c->url_user;
 	opts->password = c->password;
-	opts->wire = (enum wire)c->wire;
+	opts->wire = find_wire(c);
 	opts->reconnect_given = c->reconnect;
 	if (c->reconnect)
 		opts->reconnect = c->reconnect_n;

@@ -7,6 +7,7 @@
 #define MBUS_CLI_CONNECT_H
 
 #include "cli/cli.h"
+#include "core/registry.h"
 
 /* Checks what was given, as far as it does not depend on the broker. */
 int connect_check(struct common_args *, struct error *);
@@ -14,8 +15,15 @@ int connect_check(struct common_args *, struct error *);
 int connect_urls(struct common_args *, struct error *);
 void connect_release(struct common_args *);
 
-/* Is TLS asked for? */
+/* Is TLS asked for? Any of its options does, also one that says how. */
 bool connect_tls(const struct tls_options *);
+
+/* The user and password, TLS and time-outs of a registry that is asked by itself, and the
+ * files of its secret -X options. An option that it has no use for is refused. */
+int connect_registry(struct common_args *, const struct registry_ops *, struct registry_options *,
+	struct error *);
+/* Of a registry beside a broker only the latter: the common options are the broker's. */
+int connect_registry_secrets(struct common_args *, const struct registry_ops *, struct error *);
 
 /* The first option given that only a broker has a use for; NULL: none. */
 const char *connect_given(const struct common_args *);

@@ -17,7 +17,8 @@
 /* Each may come once, under whichever of its names. */
 enum seen {
 	SEEN_V = 1, SEEN_TOPIC = 2, SEEN_KEY = 4, SEEN_BODY = 8, SEEN_HEADERS = 16, SEEN_META = 32,
-	SEEN_TIME = 64, META_WIRE = 128, META_HEADERS = 256
+	SEEN_TIME = 64, META_WIRE = 128, META_HEADERS = 256, SEEN_TYPE = 512,
+	SEEN_EVENT = 1024
 };
 
 struct field {
@@ -507,6 +508,26 @@ read_time(struct event_json *e, const struct field *f, enum json_token t, struct
 	return 0;
 }
 
+/* ---- lines of pub --report ---- */
+
+static int
+read_type(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	(void)f;
+	e->is_fate = t == JSON_STRING && bytes_eq(e->scan.text, BYTES("fate"));
+	return t == JSON_ERROR || !json_skip(&e->scan, t) ? bad_json(e, err) : 0;
+}
+
+/* Whether it is one is known at the line's end: jq may have sorted the fields. */
+static int
+note_event(struct event_json *e, const struct field *f, enum json_token t, struct error *err)
+{
+	(void)f;
+	if (t == JSON_OBJECT)
+		e->event = e->scan;
+	return t == JSON_ERROR || !json_skip(&e->scan, t) ? bad_json(e, err) : 0;
+}
+
 /* ---- the line ---- */
 
 static const struct field fields[] = {
@@ -525,6 +546,8 @@ static const struct field fields[] = {
 	{ "Data", SEEN_BODY, read_body },
 	{ "meta", SEEN_META, read_meta },
 	{ "ts", SEEN_TIME, read_time },
+	{ "type", SEEN_TYPE, read_type },
+	{ "event", SEEN_EVENT, note_event },
 	{ NULL }
 };
 
@@ -587,6 +610,8 @@ event_json_read(struct event_json *e, char *p, size_t n, struct error *err)
 	static const struct header none[1];
 
 	e->seen = 0;
+	e->is_fate = false;
+	e->event.begin = NULL;
 	e->nheaders = 0;
 	e->empty_map = false;
 	e->topic = bytes_of(NULL, 0);
@@ -603,6 +628,12 @@ event_json_read(struct event_json *e, char *p, size_t n, struct error *err)
 		return -1;
 	if (json_next(&e->scan) != JSON_END)
 		return bad_json(e, err);
+	if (e->is_fate && e->event.begin) {
+		e->scan = e->event;
+		e->seen = 0;
+		if (read_object(e, fields, &e->seen, err) < 0)
+			return error_prefix(err, "event");
+	}
 	if (!(e->seen & SEEN_BODY))
 		return error_set(err, ERR_USAGE, "body: missing");
 	e->msg.headers = e->nheaders ? e->headers : e->empty_map ? none : NULL;

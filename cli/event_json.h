@@ -2,7 +2,8 @@
 /*
  * Reads one event from a line of JSON: what `mbus sub -J` writes, and also the
  * lines of kcat -J, mosquitto_sub -F %j and nats sub --dump, so that a recording
- * of theirs can be published as it is.
+ * of theirs can be published as it is. Of the lines that `mbus pub --report` writes
+ * it takes the event that is in them.
  *
  * The line is decoded in place; the event borrows from it, and its headers from
  * the struct, until the next line is read.
@@ -27,11 +28,13 @@ struct event_json {
 	bool keep_meta, keep_time, keep_wire;
 	/* Private. */
 	bool empty_map;			/* of meta: no headers, but a place for them */
+	bool is_fate;			/* the line is one of pub --report's */
 	unsigned seen;			/* which fields the line has had */
 	struct header *headers;
 	size_t nheaders, cap;
 	struct buf scratch;
 	struct json_scan scan;
+	struct json_scan event;		/* where its `event` begins; begin NULL: it has none */
 };
 
 void event_json_init(struct event_json *);

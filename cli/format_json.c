@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "cli/format.h"
+#include "cli/json_show.h"
 #include "core/json.h"
 #include "core/text.h"
 
@@ -49,9 +50,9 @@ add_field(struct buf *out, const char *name, struct bytes b)
 	}
 }
 
-/* A header's name or value: a string, {"b64":"..."} or null. */
-static void
-add_value(struct buf *out, struct bytes b)
+/* A header's name or value. */
+void
+format_add_json(struct buf *out, struct bytes b)
 {
 	if (!b.p) {
 		ADD(out, "null");
@@ -108,9 +109,9 @@ add_header_array(struct buf *out, const struct header *h, size_t n)
 		if (i)
 			buf_add_ch(out, ',');
 		buf_add_ch(out, '[');
-		add_value(out, h[i].name);
+		format_add_json(out, h[i].name);
 		buf_add_ch(out, ',');
-		add_value(out, h[i].value);
+		format_add_json(out, h[i].value);
 		buf_add_ch(out, ']');
 	}
 	buf_add_ch(out, ']');
@@ -128,12 +129,12 @@ add_header_object(struct buf *out, const struct header *h, size_t n)
 		for (end = i + 1; end < n && bytes_eq(h[end].name, h[i].name); end++)
 			;
 		if (end == i + 1) {
-			add_value(out, h[i].value);
+			format_add_json(out, h[i].value);
 			continue;
 		}
 		for (size_t j = i; j < end; j++) {
 			buf_add_ch(out, j == i ? '[' : ',');
-			add_value(out, h[j].value);
+			format_add_json(out, h[j].value);
 		}
 		buf_add_ch(out, ']');
 	}
@@ -221,8 +222,9 @@ add_meta(struct formatter *f, struct buf *out, const struct event *ev)
 	ADD(out, "\"}");
 }
 
-static void
-json_add(struct formatter *f, struct buf *out, const struct event *ev, uint64_t n)
+void
+format_add_json_event(struct formatter *f, struct buf *out, const struct event *ev, uint64_t n,
+	bool body_json)
 {
 	const struct message *m = &ev->msg;
 
@@ -247,7 +249,13 @@ json_add(struct formatter *f, struct buf *out, const struct event *ev, uint64_t 
 	}
 	buf_add_ch(out, ',');
 	if (m->body.p) {
-		add_field(out, "body", m->body);
+		if (body_json && json_valid(m->body.p, m->body.n) &&
+		    utf8_valid(m->body.p, m->body.n)) {
+			ADD(out, "\"body_json\":");
+			json_show(out, m->body, JSON_COMPACT, false);
+		} else {
+			add_field(out, "body", m->body);
+		}
 		ADD(out, ",\"len\":");
 		buf_add_u64(out, m->body.n);
 	} else {
@@ -255,6 +263,18 @@ json_add(struct formatter *f, struct buf *out, const struct event *ev, uint64_t 
 	}
 	add_meta(f, out, ev);
 	buf_add_ch(out, '}');
+}
+
+static void
+json_add(struct formatter *f, struct buf *out, const struct event *ev, uint64_t n)
+{
+	if (f->color || f->pretty || f->terminal) {
+		buf_clear(&f->line);
+		format_add_json_event(f, &f->line, ev, n, f->body_json);
+		json_show(out, buf_bytes(&f->line), f->pretty ? JSON_PRETTY : JSON_KEEP, f->color);
+	} else {
+		format_add_json_event(f, out, ev, n, f->body_json);
+	}
 	buf_add_bytes(out, f->end.p ? f->end : BYTES("\n"));
 }
 

@@ -14,6 +14,8 @@
  * not move the cursor; into a pipe they go as they are.
  */
 #include "cli/format.h"
+#include "cli/json_show.h"
+#include "core/json.h"
 #include "core/text.h"
 
 #define ADD(out, lit) buf_add(out, "" lit, sizeof(lit) - 1)
@@ -31,26 +33,6 @@ color(struct formatter *f, struct buf *out, const char *sgr)
 #define DIM "\033[2m"
 #define PLAIN "\033[0m"
 
-static void
-add_hex_escape(struct buf *out, unsigned char c)
-{
-	ADD(out, "\\x");
-	hex_encode(buf_room(out, 2), &c, 1);
-	buf_added(out, 2);
-}
-
-/* Is the sequence at p one that only shows something? C1 controls (U+0080 to
- * U+009F) act like ESC on some terminals. */
-static bool
-is_visible(const char *p, unsigned len)
-{
-	unsigned char c = (unsigned char)*p;
-
-	if (len == 1)
-		return c >= 0x20 && c != 0x7f;
-	return !(len == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0);
-}
-
 /* One line's worth of somebody else's bytes: newlines never break the layout. */
 static void
 add_line(struct formatter *f, struct buf *out, struct bytes b)
@@ -64,10 +46,10 @@ add_line(struct formatter *f, struct buf *out, struct bytes b)
 			ADD(out, "\\n");
 		} else if (*p == '\r') {
 			ADD(out, "\\r");
-		} else if (f->terminal && (!len || !is_visible(p, len)) && *p != '\t') {
+		} else if (f->terminal && (!len || !utf8_is_shown(p, len)) && *p != '\t') {
 			len = len ? len : 1;
 			for (unsigned i = 0; i < len; i++)
-				add_hex_escape(out, (unsigned char)p[i]);
+				format_add_hex_escape(out, (unsigned char)p[i]);
 		} else {
 			buf_add(out, p, len ? len : 1);
 		}
@@ -133,29 +115,15 @@ add_dump(struct buf *out, struct bytes b)
 			b.n - i < DUMP_WIDTH ? b.n - i : DUMP_WIDTH);
 }
 
-/* On a terminal: all but line ends, tabs and what is visible is escaped. */
-static void
-add_text(struct formatter *f, struct buf *out, struct bytes b)
+/* A number or a word alone needs no colours. */
+static bool
+is_document(struct bytes b)
 {
-	const char *p = b.p, *end = b.p + b.n, *from = p;
+	size_t i = 0;
 
-	while (f->terminal && p < end) {
-		unsigned len = utf8_seq(p, (size_t)(end - p));
-
-		if (is_visible(p, len) || *p == '\n' || *p == '\t' ||
-		    (*p == '\r' && end - p > 1 && p[1] == '\n')) {
-			p += len;
-			continue;
-		}
-		buf_add(out, from, (size_t)(p - from));
-		for (unsigned i = 0; i < len; i++)
-			add_hex_escape(out, (unsigned char)p[i]);
-		p += len;
-		from = p;
-	}
-	buf_add(out, from, (size_t)(end - from));
-	if (end[-1] != '\n')
-		buf_add_ch(out, '\n');
+	while (i < b.n && b.p[i] && strchr(" \t\r\n", b.p[i]))
+		i++;
+	return i < b.n && (b.p[i] == '{' || b.p[i] == '[') && json_valid(b.p, b.n);
 }
 
 static void
@@ -179,8 +147,12 @@ add_body(struct formatter *f, struct buf *out, struct bytes b, enum body_kind ki
 	}
 	if (kind == BODY_BINARY)
 		add_dump(out, shown);
-	else if (shown.n)
-		add_text(f, out, shown);
+	else if (shown.n == b.n && (f->color || f->pretty) && is_document(b))
+		json_show(out, b, f->pretty ? JSON_PRETTY : JSON_KEEP, f->color);
+	else
+		format_add_shown(f, out, shown);
+	if (shown.n && buf_data(out)[buf_len(out) - 1] != '\n')
+		buf_add_ch(out, '\n');
 	if (shown.n == b.n)
 		return;
 	color(f, out, DIM);
@@ -204,7 +176,7 @@ add_property(struct formatter *f, struct buf *out, const char *name, struct byte
 		return;
 	}
 	for (size_t i = 0; i < b.n; i++)
-		add_hex_escape(out, (unsigned char)b.p[i]);
+		format_add_hex_escape(out, (unsigned char)b.p[i]);
 }
 
 static void

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "cli/found.h"
+#include "core/endpoints.h"
 #include "core/json.h"
 #include "core/text.h"
 
@@ -22,7 +23,7 @@ keep(char **to, struct bytes s)
 struct found *
 found_new(const struct service *s, const struct node *node)
 {
-	size_t n = node ? node->nmetadata : 0, size = s->name.n + s->version.n;
+	size_t n = node ? node->nmetadata : 0, size = s->name.n + s->version.n + s->endpoints.n;
 	struct keyval *kv;
 	struct found *f;
 	char *to;
@@ -36,6 +37,7 @@ found_new(const struct service *s, const struct node *node)
 	to = (char *)(kv + n);
 	f->name = keep(&to, s->name);
 	f->version = keep(&to, s->version);
+	f->endpoints = keep(&to, s->endpoints);
 	if (!node)
 		return f;
 	f->node.id = keep(&to, node->id);
@@ -110,6 +112,55 @@ found_add_text(struct buf *out, const char *action, const struct found *f, bool 
 	buf_add_ch(out, '\n');
 }
 
+/* Those of the first node that tells them: they are the version's. */
+static struct bytes
+endpoints_of(struct found *const *f, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (f[i]->endpoints.n)
+			return f[i]->endpoints;
+	return (struct bytes){ NULL, 0 };
+}
+
+void
+found_add_endpoints(struct buf *out, struct found *const *f, size_t n)
+{
+	struct bytes all = endpoints_of(f, n), one;
+	size_t at = 0;
+
+	while (all.n && endpoints_next(all, &at, &one)) {
+		buf_add_str(out, "  ");
+		endpoints_add_text(out, one, add_shown);
+		buf_add_ch(out, '\n');
+	}
+}
+
+void
+found_add_address(struct buf *out, const struct found *f)
+{
+	add_shown(out, f->node.address);
+	buf_add_ch(out, '\n');
+}
+
+void
+found_add_version(struct buf *out, struct found *const *f, size_t n)
+{
+	const char *what = registry_explain(f[0]->name);
+
+	add_shown(out, f[0]->name);
+	buf_add_str(out, "  ");
+	add_shown(out, f[0]->version.n ? f[0]->version : BYTES("-"));
+	buf_addf(out, "  %zu node%s  ", n, n == 1 ? "" : "s");
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			buf_add_ch(out, ' ');
+		add_shown(out, f[i]->node.address);
+	}
+	if (what)
+		buf_addf(out, "  (%s)", what);
+	buf_add_ch(out, '\n');
+}
+
 /* ---- JSON ---- */
 
 /* "name":"..."; "name_b64":"..." where it is not UTF-8, as in our events. */
@@ -157,6 +208,8 @@ add_node_json(struct buf *out, const struct node *n)
 void
 found_add_json(struct buf *out, const char *action, struct found *const *f, size_t n)
 {
+	struct bytes endpoints = endpoints_of(f, n);
+
 	buf_addf(out, "{\"v\":1,\"type\":\"service\",\"action\":\"%s\",", action);
 	add_member(out, "name", f[0]->name);
 	buf_add_ch(out, ',');
@@ -167,7 +220,12 @@ found_add_json(struct buf *out, const char *action, struct found *const *f, size
 			buf_add_ch(out, ',');
 		add_node_json(out, &f[i]->node);
 	}
-	buf_add_str(out, "]}\n");
+	buf_add_ch(out, ']');
+	if (endpoints.n) {
+		buf_add_str(out, ",\"endpoints\":");
+		buf_add_bytes(out, endpoints);
+	}
+	buf_add_str(out, "}\n");
 }
 
 void

@@ -16,7 +16,7 @@
 
 /* One node of one version; of a list only the name. One allocation: free() it. */
 struct found {
-	struct bytes name, version;
+	struct bytes name, version, endpoints;
 	struct node node;
 };
 
@@ -30,6 +30,12 @@ void found_add_name_json(struct buf *, const struct found *);
 /* "greeter  v1.2.0  greeter-1  10.0.0.5:8080  k=v k=v", without metadata if that
  * is not wanted; action, if not NULL, comes first. */
 void found_add_text(struct buf *, const char *action, const struct found *, bool metadata);
+/* A line for each endpoint of f[0...n), as below: "  Hello(Request{name string}) Response". */
+void found_add_endpoints(struct buf *, struct found *const *f, size_t n);
+void found_add_address(struct buf *, const struct found *);
+/* Ends with what go-micro's own names mean in words.
+ * "greeter  v1.2.0  2 nodes  10.0.0.5:8080 10.0.0.6:8080" of f[0...n), as below. */
+void found_add_version(struct buf *, struct found *const *f, size_t n);
 /* A line for f[0...n), which are nodes of one version of one service. */
 void found_add_json(struct buf *, const char *action, struct found *const *f, size_t n);
 

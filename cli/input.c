@@ -74,6 +74,21 @@ input_close(struct input *in)
 	in->watch.fd = -1;
 }
 
+uint64_t
+input_taken(const struct input *in)
+{
+	off_t at = in->regular ? lseek(in->watch.fd, 0, SEEK_CUR) : -1;
+
+	return at < 0 || (size_t)at < buf_len(&in->buf) ? 0 : (uint64_t)at - buf_len(&in->buf);
+}
+
+bool
+input_again(struct input *in)
+{
+	in->readable = in->readable || in->regular;
+	return in->regular;
+}
+
 void
 input_release(struct input *in)
 {

@@ -47,6 +47,11 @@ struct input {
 int input_open(struct input *, struct loop *, const char *path, enum input_mode, struct error *);
 /* *p is writable and good until the next call. */
 enum input_got input_next(struct input *, char **p, size_t *n, struct error *);
+/* Bytes of a file that were taken so far; 0: it is no file. */
+uint64_t input_taken(const struct input *);
+/* Of a file there is always more until its end: input_next() after INPUT_LATER is not in
+ * vain then. false: it is no file. */
+bool input_again(struct input *);
 /* Also after a failed input_open(). The buffer is kept for the next input;
  * input_release() frees it. */
 void input_close(struct input *);

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 void
 interrupt_die(int signo)
@@ -16,6 +17,22 @@ interrupt_die(int signo)
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	raise(signo);
 	exit(128 + signo);
+}
+
+static sigset_t watched;
+static pid_t watcher;			/* a child has no part in it */
+
+void
+interrupt_release(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+
+	if (watcher != getpid())
+		return;
+	for (size_t n = 0; n < sizeof signals / sizeof *signals; n++)
+		if (sigismember(&watched, signals[n]) == 1)
+			signal(signals[n], SIG_DFL);
+	sigprocmask(SIG_UNBLOCK, &watched, NULL);
 }
 
 static void
@@ -41,6 +58,8 @@ interrupt_watch(struct interrupt *i, struct loop *loop, struct error *err)
 			continue;
 		if (loop_signal(loop, signals[n], interrupted, i, err) < 0)
 			return -1;
+		sigaddset(&watched, signals[n]);
+		watcher = getpid();
 	}
 	return 0;
 }

@@ -18,6 +18,9 @@ struct interrupt {
 /* fn and arg are the user's to set before. A signal that is ignored when the
  * program starts (nohup, a job in the background of a script) stays ignored. */
 int interrupt_watch(struct interrupt *, struct loop *, struct error *);
+/* Before what may wait without the loop (a library that is closed): from now on a
+ * signal ends the process at once. Does nothing if none is watched. */
+void interrupt_release(void);
 /* Ends the process by this signal, as if it had never been caught, so that the
  * shell knows. */
 void interrupt_die(int signo);

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "cli/heed.h"
+#include "cli/settings.h"
+#include "cli/url_params.h"
 #include "core/nearest.h"
 #include "core/secret.h"
 #include "core/thread.h"
@@ -48,11 +50,11 @@ print(struct buf *out)
 }
 
 static int
-print_help(const struct command *cmd)
+print_help(const struct command *cmd, bool all)
 {
 	struct buf out = BUF_INIT;
 
-	command_help(&out, cmd);
+	command_help(&out, cmd, all);
 	return print(&out);
 }
 
@@ -71,6 +73,19 @@ print_list(bool json)
 	struct buf out = BUF_INIT;
 
 	list_backends(&out, json);
+	return print(&out);
+}
+
+static int
+print_in_force(struct common_args *c, bool json)
+{
+	struct error err = ERROR_INIT;
+	struct buf out = BUF_INIT;
+
+	if (list_in_force(&out, c, json, &err) < 0) {
+		buf_release(&out);
+		return failed(&err);
+	}
 	return print(&out);
 }
 
@@ -104,15 +119,33 @@ print_completion(const char *shell)
 	return print(&out);
 }
 
-static int
+static _Noreturn void
 complete(int nwords, char **words)
 {
 	struct buf out = BUF_INIT;
 
+	int status;
+
 	log_level = LOG_QUIET;
-	complete_words(&out, nwords, words);
-	return print(&out);
+	complete_words(&out, nwords, words, true);
+	status = print(&out);
+	secret_wipe();
+	_exit(status);		/* who was asked may take its time to let go */
 }
+
+/* What other tools call their commands. */
+static const struct {
+	const char *name, *mbus;
+} foreign[] = {
+	{ "consume", "events are received by mbus sub" },
+	{ "consumer", "events are received by mbus sub" },
+	{ "produce", "events are published by mbus pub" },
+	{ "producer", "events are published by mbus pub" },
+	{ "broker", "that is mbus pub and mbus sub" },
+	{ "list", "mbus --list, mbus topics or mbus registry list" },
+	{ "services", "that is mbus registry list" },
+	{ "version", "that is mbus --version" },
+};
 
 static int
 unknown_command(const char *name)
@@ -122,6 +155,12 @@ unknown_command(const char *name)
 	struct buf names = BUF_INIT;
 	unsigned best = 3;
 
+	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+		if (strcmp(foreign[i].name, name) == 0) {
+			error_set(&err, ERR_USAGE, "unknown command '%s': %s", name,
+				foreign[i].mbus);
+			return failed(&err);
+		}
 	for (const struct command *const *c = command_table; *c; c++) {
 		size_t n = strlen((*c)->name);
 		/* "publish", "subscribe" */
@@ -150,7 +189,7 @@ static bool
 answered(const struct command *cmd, const struct common_args *c, int *status)
 {
 	if (c->help)
-		*status = print_help(cmd);
+		*status = print_help(cmd, false);
 	else if (c->version)
 		*status = print_version();
 	else
@@ -168,6 +207,8 @@ run(const struct command *cmd, struct common_args *c, int noperands, char **oper
 		return failed(&err);
 	if (c->xlist || c->xdump)
 		return print_xopts(c);
+	if (heed_command(c, &err) < 0)
+		return failed(&err);
 	status = cmd->run(c, noperands, operands, &err);
 	return status < 0 ? failed(&err) : status;
 }
@@ -178,14 +219,16 @@ static int
 run_command(const struct command *cmd, struct common_args *common, struct error *env,
 	int argc, char **argv)
 {
-	const struct opt_set set = { cmd->opts, common_opts, cmd->name };
 	struct common_args *args = xcalloc(1, cmd->args_size);
+	const struct opt_set set = { cmd->opts, common_opts, cmd->name, &args->given };
 	struct error err = ERROR_INIT;
 	int noperands, status = 0;
 
 	log_set_command(cmd->name);
 	*args = *common;
+	args->command = cmd;
 	common->xopts = (struct opt_list){ NULL, 0 };
+	common->given = (struct opt_given){ NULL, 0 };
 	if (opt_defaults(cmd->opts, args, &err) < 0 && !env->kind)
 		*env = err;
 	noperands = opt_parse(&set, args, argc, argv, false, NULL, &err);
@@ -196,6 +239,9 @@ run_command(const struct command *cmd, struct common_args *common, struct error 
 		;
 	else if (env->kind)
 		status = failed(env);
+	else if (settings_apply(args, &set, cmd, &err) < 0 ||
+	    url_params_apply(args, &set, cmd, &err) < 0)
+		status = failed(&err);
 	else
 		status = run(cmd, args, noperands, argv);
 	common_release(args);
@@ -204,14 +250,14 @@ run_command(const struct command *cmd, struct common_args *common, struct error 
 	return status;
 }
 
-static const struct opt_set top_set = { top_opts, common_opts, "" };
 
 static int
 help_command(int argc, char **argv)
 {
 	struct error err = ERROR_INIT;
 	struct top_args args = { 0 };
-	int n = opt_parse(&top_set, &args, argc, argv, false, NULL, &err);
+	const struct opt_set set = { top_opts, common_opts, "", NULL };
+	int n = opt_parse(&set, &args, argc, argv, false, NULL, &err);
 	const struct command *cmd = n > 0 ? command_find(argv[0]) : NULL;
 
 	common_release(&args.common);
@@ -220,7 +266,7 @@ help_command(int argc, char **argv)
 	if (n < 0)
 		return failed(&err);
 	if (n == 0 || cmd || strcmp(argv[0], "help") == 0)
-		return print_help(cmd);
+		return print_help(cmd, true);
 	return unknown_command(argv[0]);
 }
 
@@ -241,16 +287,24 @@ usage(void)
 static int
 run_top(struct top_args *args, const struct error *env)
 {
+	const struct opt_set set = { top_opts, common_opts, "", NULL };
+	bool in_force = args->list && args->common.log_level >= LOG_VERBOSE;
 	struct error err = ERROR_INIT;
 
+	if ((args->completion || (args->list && !in_force)) && heed_alone(&args->common, top_opts, &err) < 0)
+		return failed(&err);
 	if (args->completion)
 		return print_completion(args->completion);
-	if (args->list)
+	if (args->list && !in_force)
 		return print_list(args->json);
 	if (env->kind)
 		return failed(env);
-	if (common_resolve(&args->common, &err) < 0)
+	if (settings_apply(args, &set, NULL, &err) < 0 ||
+	    url_params_apply(args, &set, NULL, &err) < 0 ||
+	    common_resolve(&args->common, &err) < 0)
 		return failed(&err);
+	if (in_force)
+		return print_in_force(&args->common, args->json);
 	return args->common.xlist || args->common.xdump ? print_xopts(&args->common) : usage();
 }
 
@@ -285,10 +339,11 @@ start(int argc, char **argv)
 {
 	struct error err = ERROR_INIT, env = ERROR_INIT;
 	struct top_args args = { 0 };
+	const struct opt_set set = { top_opts, common_opts, "", &args.common.given };
 	int used = 0, n, status;
 
 	common_defaults(&args.common, &env);
-	n = opt_parse(&top_set, &args, argc, argv, true, &used, &err);
+	n = opt_parse(&set, &args, argc, argv, true, &used, &err);
 	log_level = (enum log_level)args.common.log_level;
 	status = n < 0 ? failed(&err) : dispatch(&args, &env, argc - used, argv + used);
 	common_release(&args.common);
@@ -304,9 +359,8 @@ main(int argc, char **argv)
 	hold_standard_fds();
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 1 && strcmp(argv[1], "--complete") == 0)
-		status = complete(argc - 2, argv + 2);
-	else
-		status = argc > 1 ? start(argc - 1, argv + 1) : start(0, argv);
+		complete(argc - 2, argv + 2);
+	status = argc > 1 ? start(argc - 1, argv + 1) : start(0, argv);
 	secret_wipe();
 	if (thread_abandoned())
 		_exit(status);

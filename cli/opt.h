@@ -72,7 +72,9 @@ enum opt_flags {
 	OPT_ALL = 2,		/* OPT_SIZE: the word "all" is UINT64_MAX */
 	OPT_STOP = 4,		/* what follows is not looked at: --help, --version */
 	OPT_HIDDEN = 8,		/* not in --help, completion, man page */
-	OPT_URL = 16		/* OPT_STR: "://" must be in it */
+	OPT_URL = 16,		/* OPT_STR: "://" must be in it */
+	OPT_MORE = 64,		/* in the short --help by its name only */
+	OPT_EMPTY = 32		/* OPT_STR, OPT_LIST: the empty value says something, too */
 };
 
 struct opt {
@@ -93,6 +95,22 @@ struct opt {
 	const char *group;	/* heading in --help from this row on */
 	const char *help;	/* a phrase without capital and full stop; is wrapped */
 	uint64_t min, max;	/* OPT_NUM, OPT_DUR, OPT_SIZE; max 0: none. OPT_INT: max */
+	/* Where it has an effect, for cli/heed.h, which refuses it elsewhere. */
+	unsigned needs;		/* enum broker_caps: one of these; 0: nothing */
+	const unsigned *choice_needs;	/* OPT_CHOICE: the same, by value */
+	const char *idle;	/* values that ask for nothing, with blanks between */
+	unsigned char use;	/* enum use, of a row all commands share; 0: in every command */
+};
+
+/* The options of a command line, in their order; opt_parse() adds to it. Names and
+ * values are borrowed from argv. */
+struct opt_given {
+	struct opt_was {
+		const struct opt *opt;
+		struct bytes name;	/* as it was written, without dashes */
+		const char *value;	/* NULL: it takes none */
+	} *v;
+	size_t n;
 };
 
 /* Type and place in one, with the member's type checked at compile time. */
@@ -115,16 +133,23 @@ struct opt {
 struct opt_set {
 	const struct opt *own, *common;	/* each ends with name NULL */
 	const char *command;		/* for the hints; "" is mbus itself */
+	struct opt_given *given;	/* what is there; NULL: nobody asks */
 };
 
 /* Writes every row's default into args (zeroed memory), then what the
  * environment says. */
 int opt_defaults(const struct opt *rows, void *args, struct error *);
+/* Puts a value where its row says. where: what to blame in a message, "--wait",
+ * "MICRO_REGISTER_TTL". NULL for a row that takes none. */
+int opt_store(const struct opt *, void *args, const char *where, const char *value,
+	struct error *);
 /* Reads argv[0...argc) into args and moves the operands to its front. Their
  * number, or -1. first_only: the first operand ends it; *used is then the
  * number of words before it. */
 int opt_parse(const struct opt_set *, void *args, int argc, char **argv, bool first_only,
 	int *used, struct error *);
+/* "-k" or "--key", as it was written. Good until the next call. */
+const char *opt_was_named(const struct opt_was *);
 /* Frees the lists in args (tests and fuzzing; a program just ends). */
 void opt_release(const struct opt *rows, void *args);
 
@@ -148,7 +173,9 @@ const char *opt_hint_value(const struct opt_set *, const char *shown, const char
 /* The option most like a mistyped one, with its dashes. */
 bool opt_nearest(const struct opt_set *, const char *name, size_t len, char *out, size_t size);
 
-/* The option part of --help: groups, aligned, wrapped to 80 columns. */
-void opt_help(struct buf *, const struct opt *rows);
+/* The option part of help: groups, aligned, wrapped to 80 columns. brief: what is needed
+ * every day, without what stands behind a ';'; the rows with OPT_MORE by their names,
+ * below. */
+void opt_help(struct buf *, const struct opt *rows, bool brief);
 
 #endif

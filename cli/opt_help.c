@@ -46,11 +46,15 @@ add_aliases(struct buf *out, const char *aliases)
 }
 
 static void
-add_sentence(struct buf *out, const struct opt *o)
+add_sentence(struct buf *out, const struct opt *o, bool brief)
 {
-	buf_add_str(out, o->help ? o->help : "");
+	const char *help = o->help ? o->help : "", *end = brief ? strstr(help, "; ") : NULL;
+
+	buf_add(out, help, end ? (size_t)(end - help) : strlen(help));
 	if (o->def)
 		buf_addf(out, " (default %s)", o->def);
+	if (brief)
+		return;
 	if (o->aliases)
 		add_aliases(out, o->aliases);
 	if (o->env)
@@ -82,7 +86,7 @@ add_wrapped(struct buf *out, struct bytes text, size_t at)
 }
 
 static void
-add_row(struct buf *out, struct buf *tmp, const struct opt *o)
+add_row(struct buf *out, struct buf *tmp, const struct opt *o, bool brief)
 {
 	size_t left;
 
@@ -96,20 +100,58 @@ add_row(struct buf *out, struct buf *tmp, const struct opt *o)
 	}
 	pad(out, INDENT - left);
 	buf_clear(tmp);
-	add_sentence(tmp, o);
+	add_sentence(tmp, o, brief);
 	add_wrapped(out, buf_bytes(tmp), INDENT);
 }
 
+/* "-z, --compress CODEC", one behind the other; a name and its value stay together. */
+static void
+add_names(struct buf *out, struct buf *tmp, const struct opt *rows)
+{
+	size_t at = WIDTH + 1;		/* columns that are taken */
+
+	buf_add_str(out, "\nMore:");
+	for (const struct opt *o = rows; o && o->name; o++) {
+		if (!(o->flags & OPT_MORE) || (o->flags & OPT_HIDDEN))
+			continue;
+		buf_clear(tmp);
+		add_left(tmp, o);
+		while (buf_len(tmp) && *buf_data(tmp) == ' ')
+			buf_consume(tmp, 1);
+		if (at + 3 + buf_len(tmp) > WIDTH) {
+			buf_add_str(out, "\n  ");
+			at = 2;
+		} else {
+			buf_add_str(out, "   ");
+			at += 3;
+		}
+		buf_add_bytes(out, buf_bytes(tmp));
+		at += buf_len(tmp);
+	}
+	buf_add_ch(out, '\n');
+}
+
 void
-opt_help(struct buf *out, const struct opt *rows)
+opt_help(struct buf *out, const struct opt *rows, bool brief)
 {
 	struct buf tmp = BUF_INIT;
+	const char *group = NULL;	/* to be said */
+	bool more = false;
 
 	for (const struct opt *o = rows; o && o->name; o++) {
-		if (o->group)
-			buf_addf(out, "\n%s:\n", o->group);
-		if (!(o->flags & OPT_HIDDEN))
-			add_row(out, &tmp, o);
+		group = o->group ? o->group : group;
+		if (o->flags & OPT_HIDDEN)
+			continue;
+		if (brief && (o->flags & OPT_MORE)) {
+			more = true;
+			continue;
+		}
+		if (group)
+			buf_addf(out, "\n%s:\n", group);
+		group = NULL;
+		add_row(out, &tmp, o, brief);
 	}
+	if (more)
+		add_names(out, &tmp, rows);
 	buf_release(&tmp);
 }

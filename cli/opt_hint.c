@@ -46,41 +46,65 @@ static const struct hint hints[] = {
 		"--partition N)" },
 	{ UNKNOWN, "host hostname server bootstrap-server bootstrap-servers brokers broker-list",
 		NULL, "the address is -b HOST:PORT" },
-	{ UNKNOWN, "uri L", NULL, "that is --url SCHEME://USER@HOST/TOPIC" },
+	{ UNKNOWN, "uri", NULL, "that is --url SCHEME://USER@HOST/TOPIC" },
 	{ UNKNOWN, "user", NULL, "that is --username USER" },
 	{ UNKNOWN, "pw pass password", NULL, "everybody sees the command line: --password-file "
 		"FILE, or MBUS_PASSWORD in the environment" },
 	{ UNKNOWN, "capath", NULL, "the authorities are in a file: --tls-ca FILE" },
 	{ UNKNOWN, "key", "sub registry", "the key of a certificate is --tls-key FILE" },
-	{ UNKNOWN, "i I id client-id k keepalive", NULL,
+	{ UNKNOWN, "k keepalive", "sub", "mosquitto's is -X mqtt.keepalive=SECONDS" },
+	{ UNKNOWN, "i id client-id", "pub sub", "mosquitto's is -X mqtt.client_id=ID" },
+	{ UNKNOWN, "m message", "sub", "to publish, use mbus pub" },
+	{ UNKNOWN, "s", "sub", "bodies are shown by --body, --raw or -f %s" },
+	{ UNKNOWN, "n num", "sub", "the number of events is -c N" },
+	{ UNKNOWN, "U", "sub", "a run ends its subscriptions by itself" },
+	{ UNKNOWN, "a", "sub", "to acknowledge or not is --ack WHEN" },
+	{ UNKNOWN, "y", "sub", "a group's name is -g NAME" },
+	{ UNKNOWN, "from-beginning", "sub", "that is -o beginning" },
+	{ UNKNOWN, "max-messages", "sub", "that is -c N" },
+	{ UNKNOWN, "last", "sub", "the last N events are -o -N" },
+	{ UNKNOWN, "retained-only", "sub", "what is there, and then the end, is -e; -W ends after a "
+		"time" },
+	{ UNKNOWN, "c count", "pub", "one event is published for each body; count them by head -n N" },
+	{ UNKNOWN, "I k keepalive", NULL,
 		"where a broker has that, it is one of its options: -X list shows them" },
 
 	/* What kcat says by an option, mbus says by a command. */
-	{ UNKNOWN, "P producer", "pub", "mbus pub is the producer already" },
-	{ UNKNOWN, "P producer", "sub", "to publish, use mbus pub" },
+	{ UNKNOWN, "P", "pub", "mbus pub is the producer already; mosquitto's -P, a password, is "
+		"--password-file FILE or MBUS_PASSWORD" },
+	{ UNKNOWN, "P", "sub", "kcat's -P is mbus pub; mosquitto's, a password, is --password-file "
+		"FILE or MBUS_PASSWORD" },
+	{ UNKNOWN, "producer", "pub", "mbus pub is the producer already" },
+	{ UNKNOWN, "producer", "sub", "to publish, use mbus pub" },
 	{ UNKNOWN, "C consumer", "pub", "to receive, use mbus sub" },
-	{ UNKNOWN, "P C L", "", "kcat's -P is mbus pub, its -C is mbus sub" },
+	{ UNKNOWN, "P C", "", "kcat's -P is mbus pub, its -C is mbus sub" },
+	{ UNKNOWN, "L", NULL, "kcat's -L is mbus topics; mosquitto's is --url SCHEME://USER@HOST/TOPIC" },
 	{ UNKNOWN, "d", NULL, "debug output is --debug, without a letter" },
 
 	/* Input and output. */
-	{ UNKNOWN, "f F format output-format", "sub", "choose the output by -J, --body or --raw" },
-	{ UNKNOWN, "F config", NULL, "there is no configuration file" },
+	{ UNKNOWN, "output-format", "sub", "choose the output by -f FMT, -J, --body or --raw" },
+	{ UNKNOWN, "F config", "pub registry topics", "the configuration file is --config" },
 	{ UNKNOWN, "null-message", "pub", "an empty event is -n, a null one -Z" },
 	{ UNKNOWN, "delimiter", NULL, "that is -D STR" },
-	{ UNKNOWN, "K key-delim", "sub", "keys are written by -J" },
-	{ UNKNOWN, "T", "pub", "pipe through tee(1)" },
-	{ UNKNOWN, "T filter-out exclude", "sub", "there is no filter; name the topics you want" },
+	{ UNKNOWN, "K key-delim", "sub", "keys are written by -f %k and -J" },
+	{ UNKNOWN, "T", "pub", "kcat's -T is --tee" },
+	{ UNKNOWN, "T filter-out", "sub", "kcat's -T is --tee FILE, mosquitto's --exclude GLOB" },
 	{ UNKNOWN, "file", "pub", "a body from a file is -f FILE" },
 	{ UNKNOWN, "data payload", "pub", "the body is -m BODY" },
 	{ UNKNOWN, "headers property", "pub", "a header is -H NAME:VALUE" },
-	{ UNKNOWN, "x exec", "sub", "read events in a loop: mbus sub -J ... | while read -r ev" },
+
+	/* Of other tools that measure. */
+	{ UNKNOWN, "c", "bench", "publishers are -x N, events -n N" },
+	{ UNKNOWN, "P pipeline window", "bench", "events under way at once are --inflight N" },
+	{ UNKNOWN, "msg-size message-size", "bench", "the size of a body is -s SIZE" },
+	{ UNKNOWN, "consumers subscribers", "bench", "subscribers are -y N" },
+	{ UNKNOWN, "producers publishers", "bench", "publishers are -x N" },
 
 	/* How long, how much. */
 	{ UNKNOWN, "w idle", "pub registry", "-W DUR bounds the time" },
 	{ UNKNOWN, "E", "sub", "to end once subscribed: --check; at the end of what is there: -e" },
-	{ UNKNOWN, "repeat", "pub", "repeat in the shell, or give many lines to -l" },
+	{ UNKNOWN, "repeat-delay sleep delay", "pub", "the time between events is --interval DUR" },
 	{ UNKNOWN, "r retain", "sub", "what the broker retains comes unless --no-retained" },
-	{ UNKNOWN, "partition", "sub", "every partition of a topic is read" },
 	{ UNKNOWN, "S A M Q", NULL, "this option of another tool has no counterpart" },
 };
 

@@ -27,6 +27,7 @@ struct parser {
 	char **argv;
 	struct error *err;
 	char shown[SHOWN + 4];		/* "-t" or "--topic", as it was written */
+	struct bytes name;		/* the same, in argv and without dashes */
 	uint64_t once[2];		/* rows with OPT_ONCE that were met: own, common */
 	bool stopped;
 };
@@ -114,6 +115,27 @@ opt_find_letter(const struct opt_set *set, char letter)
 
 /* ---- storing a value ---- */
 
+/* USER:PASSWORD@HOST, of whoever forgot the scheme, and SCHEME://USER:PASSWORD. */
+static size_t
+mask_userinfo(char *text, size_t n)
+{
+	char *at = memrchr(text, '@', n), *colon;
+	char *scheme = memmem(text, n, "://", 3);
+
+	/* Of a URL that was cut, a password may be left; ports are numbers. */
+	if (scheme && !at) {
+		colon = memchr(scheme + 3, ':', n - (size_t)(scheme + 3 - text));
+		return colon && colon[1] && (colon[1] < '0' || colon[1] > '9') ?
+			(size_t)(colon + 1 - text) : n;
+	}
+	colon = at && !scheme ? memchr(text, ':', (size_t)(at - text)) : NULL;
+	if (!colon || at == colon + 1)
+		return n;
+	n -= (size_t)(at - colon - 1);
+	memmove(colon + 1, at, n - (size_t)(colon + 1 - text));
+	return n;
+}
+
 const char *
 opt_shown(const char *value)
 {
@@ -122,6 +144,7 @@ opt_shown(const char *value)
 	char *all = xmemdup0(value, len);
 
 	n = secret_mask(all, n, false);
+	n = mask_userinfo(all, n);
 	if (n > SHOWN)
 		n = SHOWN;
 	memcpy(out, all, n);
@@ -145,7 +168,10 @@ number(const struct opt *o, const char *where, const char *value, uint64_t *n, s
 	if (all)
 		*n = UINT64_MAX;
 	else if (o->type == OPT_T_NUM && !units_count(value, o->max ? o->max : UINT64_MAX, n))
-		return o->max ?
+		return *value && !value[strspn(value, "0123456789")] ?
+			error_set(err, ERR_USAGE, "%s: %s is too large, the most is %llu", where,
+				opt_shown(value), (unsigned long long)(o->max ? o->max : UINT64_MAX)) :
+			o->max ?
 			error_set(err, ERR_USAGE, "%s: '%s' is not a whole number up to %llu",
 				where, opt_shown(value), (unsigned long long)o->max) :
 			bad(err, where, value, "a whole number");
@@ -239,9 +265,9 @@ list_add(struct opt_list *l, const char *value)
 	l->v[l->n++] = value;
 }
 
-/* where: what to blame in a message: "--wait", "MICRO_REGISTER_TTL". */
-static int
-store(const struct opt *o, void *args, const char *where, const char *value, struct error *err)
+int
+opt_store(const struct opt *o, void *args, const char *where, const char *value,
+	struct error *err)
 {
 	void *member = (char *)args + o->offset;
 	uint64_t n;
@@ -298,8 +324,8 @@ opt_defaults(const struct opt *rows, void *args, struct error *err)
 			*(int64_t *)((char *)args + o->offset) = -1;
 		/* A row of several that set the same member has the default. */
 		if (o->def)
-			store(o, args, o->name, o->def, err);
-		if (env && *env && store(o, args, o->env, env, err) < 0)
+			opt_store(o, args, o->name, o->def, err);
+		if (env && *env && opt_store(o, args, o->env, env, err) < 0)
 			result = -1;
 	}
 	return result;
@@ -326,13 +352,16 @@ unknown(struct parser *p, const char *name, size_t len)
 	const char *sub = p->set->command, *space = *sub ? " " : "";
 	char near[SHOWN];
 
+	/* "mbus pub t -1.5" */
+	if (!hint && len == 1 && *sub && strchr(".0123456789", *name))
+		hint = "a word that begins with '-' and is no option stands behind -- (a body: -m)";
 	if (hint)
 		return error_set(p->err, ERR_USAGE, "unknown option %s: %s", p->shown, hint);
 	if (opt_nearest(p->set, name, len, near, sizeof near))
 		return error_set(p->err, ERR_USAGE,
-			"unknown option %s; did you mean %s? (mbus%s%s --help lists them)",
+			"unknown option %s; did you mean %s? (mbus help%s%s lists them)",
 			p->shown, near, space, sub);
-	return error_set(p->err, ERR_USAGE, "unknown option %s (mbus%s%s --help lists them)",
+	return error_set(p->err, ERR_USAGE, "unknown option %s (mbus help%s%s lists them)",
 		p->shown, space, sub);
 }
 
@@ -357,6 +386,28 @@ met_twice(struct parser *p, const struct opt *o)
 	return 0;
 }
 
+const char *
+opt_was_named(const struct opt_was *w)
+{
+	static char out[SHOWN + 4];
+
+	snprintf(out, sizeof out, "%s%.*s", w->name.n > 1 ? "--" : "-",
+		w->name.n > SHOWN ? SHOWN : (int)w->name.n, w->name.p);
+	return out;
+}
+
+static void
+note_given(struct parser *p, const struct opt *o, struct bytes name, const char *value)
+{
+	struct opt_given *g = p->set->given;
+
+	if (!g)
+		return;
+	if ((g->n & (g->n - 1)) == 0)
+		g->v = xrealloc(g->v, (g->n ? 2 * g->n : 1) * sizeof *g->v);
+	g->v[g->n++] = (struct opt_was){ o, name, value };
+}
+
 static int
 take(struct parser *p, const struct opt *o, const char *value)
 {
@@ -364,7 +415,11 @@ take(struct parser *p, const struct opt *o, const char *value)
 
 	if (met_twice(p, o) < 0)
 		return -1;
-	if (store(o, p->args, p->shown, value, p->err) < 0) {
+	if (value && !*value && (o->type == OPT_T_STR || o->type == OPT_T_LIST) &&
+	    !(o->flags & (OPT_EMPTY | OPT_URL)))
+		return error_set(p->err, ERR_USAGE, "%s: it is empty", p->shown);
+	note_given(p, o, p->name, value);
+	if (opt_store(o, p->args, p->shown, value, p->err) < 0) {
 		hint = opt_hint_value(p->set, p->shown, value);
 		if (hint)
 			error_set(p->err, ERR_USAGE, "%s %s", p->shown, hint);
@@ -397,6 +452,7 @@ static void
 show(struct parser *p, const char *dashes, const char *name, size_t len)
 {
 	snprintf(p->shown, sizeof p->shown, "%s%.*s", dashes, len > SHOWN ? SHOWN : (int)len, name);
+	p->name = bytes_of(name, len);
 }
 
 static int

@@ -2,23 +2,31 @@
 /* Where a subscription begins and ends: see position.h. */
 #include "cli/position.h"
 
+#include <time.h>
+
 #include "cli/opt.h"
 #include "core/units.h"
 
 static int
 read_time(const char *option, const char *text, struct position *to, struct error *err)
 {
+	struct timespec now;
 	uint64_t n;
 	int64_t us;
 
 	to->kind = POSITION_TIME;
-	if (units_count(text, INT64_MAX, &n))
+	if (*text == '-' && units_duration_ms(text + 1, &n)) {
+		clock_gettime(CLOCK_REALTIME, &now);
+		to->n = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - (int64_t)n;
+		if (to->n < 0)
+			to->n = 0;
+	} else if (units_count(text, INT64_MAX, &n))
 		to->n = (int64_t)n;
 	else if (units_time_us(text, &us))
 		to->n = us / 1000;
 	else
 		return error_set(err, ERR_USAGE, "-o %s: '%s' is no time (milliseconds since "
-			"1970, or 2026-11-21T06:55:30Z)", option, opt_shown(text));
+			"1970, 2026-11-21T06:55:30Z, or -1h: an hour ago)", option, opt_shown(text));
 	return 0;
 }
 

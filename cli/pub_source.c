@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/delim.h"
@@ -162,6 +163,10 @@ static void
 bad_line(struct pub_source *s, const struct error *err)
 {
 	s->kind = error_graver(s->kind, err->kind);
+	if (s->pretty) {
+		s->bad++;
+		return;
+	}
 	if (++s->bad <= PUB_BAD_TOLD)
 		log_error("%s:%llu: %s%s", s->in.name, (unsigned long long)s->in.line, err->text,
 			s->bad == PUB_BAD_TOLD ? "; more bad lines are only counted" : "");
@@ -203,13 +208,19 @@ static bool
 take_json(struct pub_source *s, char *p, size_t n, struct publication *pub)
 {
 	struct error err = ERROR_INIT;
+	bool one_brace;			/* how what jq prints begins */
 
 	if (is_blank(p, n))
 		return false;
+	one_brace = (*p == '{' || *p == '[') && is_blank(p + 1, n - 1);
 	if (event_json_read(&s->line, p, n, &err) == 0 && !s->line.topic.p && !s->topic.p)
 		error_set(&err, ERR_USAGE, "topic: missing, and no -t");
 	if (err.kind) {
+		if (one_brace && !s->bad)
+			error_set(&err, ERR_USAGE, "not an event in one line: write one a line, as "
+				"jq -c does (more bad lines are only counted)");
 		bad_line(s, &err);
+		s->pretty = s->pretty || (one_brace && s->bad == 1);
 		return false;
 	}
 	pub->topic = s->topic.p ? s->topic : s->line.topic;
@@ -253,7 +264,7 @@ take_body(struct pub_source *s, struct bytes body, struct publication *pub)
 	if (s->apart)
 		take_apart(s, &pub->msg);
 	/* go-micro's own handlers never run without a Content-Type. */
-	if (s->mark_json && pub->msg.body.n && json_valid(pub->msg.body.p, pub->msg.body.n))
+	if (s->mark_json && !s->args->template && pub->msg.body.n && json_valid(pub->msg.body.p, pub->msg.body.n))
 		pub->msg.nheaders++;
 }
 
@@ -269,12 +280,23 @@ open_next(struct pub_source *s)
 			return;
 		source_failed(s, &err);
 	}
+	/* Round again, unless there is nothing to go round with. */
+	if (s->args->loop && s->got) {
+		s->got = false;
+		s->round++;
+		s->path = 0;
+		if (s->stdin_begin >= 0)
+			lseek(STDIN_FILENO, s->stdin_begin, SEEK_SET);
+		return;
+	}
 	s->dry = true;
 }
 
 static void
 close_input(struct pub_source *s)
 {
+	if (s->sized)
+		s->passed += input_taken(&s->in);
 	input_close(&s->in);
 	s->in_open = false;
 	s->path++;
@@ -290,10 +312,10 @@ pub_source_next(struct pub_source *s, struct publication *pub)
 	pub->opts = s->has_opts ? &s->opts : NULL;
 	if (s->has_body && !s->dry) {
 		take_body(s, s->body, pub);
-		s->dry = true;
+		s->dry = !s->args->loop;
 		return true;
 	}
-	while (!s->dry) {
+	while (!s->dry && !(s->fail_fast && s->kind)) {
 		if (!s->in_open) {
 			open_next(s);
 			continue;
@@ -305,6 +327,7 @@ pub_source_next(struct pub_source *s, struct publication *pub)
 				take_body(s, bytes_of(p, n), pub);
 			else if (!take_json(s, p, n, pub))
 				continue;
+			s->got = true;
 			return true;
 		case INPUT_LATER:
 			return false;
@@ -318,6 +341,38 @@ pub_source_next(struct pub_source *s, struct publication *pub)
 		}
 	}
 	return false;
+}
+
+uint64_t
+pub_source_size(struct pub_source *s)
+{
+	uint64_t sum = 0;
+	struct stat st;
+
+	s->sized = true;
+	for (size_t i = 0; i < s->npaths; i++) {
+		const char *path = s->paths[i];
+		bool std = !path || strcmp(path, "-") == 0;
+
+		if ((std ? fstat(STDIN_FILENO, &st) : stat(path, &st)) < 0)
+			continue;	/* told when it is opened */
+		if (!S_ISREG(st.st_mode))
+			return 0;
+		sum += (uint64_t)st.st_size;
+	}
+	return sum;
+}
+
+uint64_t
+pub_source_taken(const struct pub_source *s)
+{
+	return s->passed + (s->in_open ? input_taken(&s->in) : 0);
+}
+
+bool
+pub_source_again(struct pub_source *s)
+{
+	return s->in_open && input_again(&s->in);
 }
 
 /* ---- the command line ---- */
@@ -432,6 +487,28 @@ choose(struct pub_source *s, const char *body, struct error *err)
 	return 0;
 }
 
+/* --loop reads its input again, so it must be there again. */
+static int
+check_loop(struct pub_source *s, struct error *err)
+{
+	struct stat st;
+
+	s->stdin_begin = -1;
+	for (size_t i = 0; s->args->loop && i < s->npaths; i++) {
+		bool std = !s->paths[i] || strcmp(s->paths[i], "-") == 0;
+
+		/* One that is not there is told when it is opened. */
+		if ((std ? fstat(STDIN_FILENO, &st) : stat(s->paths[i], &st)) < 0)
+			continue;
+		if (!S_ISREG(st.st_mode))
+			return error_set(err, ERR_USAGE, "--loop reads files again and again, and %s "
+				"is none", source_name(s, i));
+		if (std)
+			s->stdin_begin = lseek(STDIN_FILENO, 0, SEEK_CUR);
+	}
+	return 0;
+}
+
 /* What stands between events, and between key and body. */
 static int
 read_delims(struct pub_source *s, struct error *err)
@@ -462,6 +539,17 @@ read_options(struct pub_source *s, struct error *err)
 
 	if (a->keep_meta && !a->json)
 		return usage(err, "--keep-meta goes with -J");
+	if (a->report && a->report_fd >= 0)
+		return usage(err, "only one of --report and --report-fd");
+	if (a->report_all && !a->report && a->report_fd < 0)
+		return usage(err, "--report-all goes with --report or --report-fd");
+	if (a->tee && ((a->report && strcmp(a->report, "-") == 0) || a->report_fd == STDOUT_FILENO))
+		return usage(err, "--tee and the report both go to stdout (--report FILE)");
+	if (a->tee && a->transaction)
+		return usage(err, "no event of a transaction is confirmed before its end: no --tee");
+	if (a->transaction && (a->report || a->report_fd >= 0))
+		return usage(err, "a transaction has one fate, which the status says: no --report");
+	s->fail_fast = a->fail_fast;
 	s->line.keep_meta = a->keep_meta;
 	*o = publish_defaults;
 	o->qos = (int)a->qos;
@@ -474,24 +562,56 @@ read_options(struct pub_source *s, struct error *err)
 	return 0;
 }
 
+/* A header of the command line that the broker cannot carry stops all events. */
+static int
+check_headers(struct pub_source *s, const struct broker *b, struct error *err)
+{
+	struct publication all = { .topic = BYTES("t"), .msg = { .headers = s->headers,
+		.nheaders = s->nheaders, .body = BYTES("b") } };
+	const char *field;
+
+	pub_source_omit(s, b->caps, &all);
+	s->omitted = 0;
+	field = broker_cannot_carry(b->caps, &all);
+	if (!field)
+		return 0;
+	broker_refuse_field(b, field, &all.msg, err);
+	err->kind = ERR_NOTFOUND;
+	return error_prefix(err, "-H");
+}
+
 /* In the bare wire nothing is added that nobody asked for, and a content type is a
  * property where there are properties. */
-void
-pub_source_broker(struct pub_source *s, const struct broker *b)
+static void
+place_content_type(struct pub_source *s, const struct broker *b)
 {
 	const char *type = s->args->content_type;
-	unsigned caps = b->caps;
 
-	s->line.keep_time = caps & BROKER_TIME;
-	s->line.keep_wire = b->raw_caps && b->opts.wire == WIRE_AUTO;
 	if (s->args->common.wire != WIRE_RAW)
 		return;
 	s->mark_json = false;
-	if (!type || strcmp(type, "none") == 0 || !(caps & BROKER_PROPS))
+	if (!type || strcmp(type, "none") == 0 || !(b->caps & BROKER_PROPS))
 		return;
 	s->nheaders--;		/* it is the last of them */
 	s->opts.props.content_type = bytes_str(type);
 	s->has_opts = true;
+}
+
+int
+pub_source_broker(struct pub_source *s, const struct broker *b, struct error *err)
+{
+	s->line.keep_time = (b->caps & BROKER_TIME) || s->args->pace;
+	s->line.keep_wire = b->raw_caps && b->opts.wire == WIRE_AUTO;
+	place_content_type(s, b);
+	return check_headers(s, b, err);
+}
+
+void
+pub_source_excuse(struct pub_args *a)
+{
+	a->common.excused = (a->omit & OMIT_KEY ? BROKER_KEY : 0) |
+		(a->omit & OMIT_NULL ? BROKER_NULL_BODY : 0) |
+		(a->omit & OMIT_HEADER ? BROKER_HEADER : 0);
 }
 
 int
@@ -507,7 +627,7 @@ pub_source_init(struct pub_source *s, const struct pub_args *args, int noperands
 		return -1;
 	if (args->wait && !s->topic.p)
 		return usage(err, "--wait needs a topic (-t)");
-	if (read_delims(s, err) < 0 || read_options(s, err) < 0)
+	if (read_delims(s, err) < 0 || read_options(s, err) < 0 || check_loop(s, err) < 0)
 		return -1;
 	return read_headers(s, err);
 }

@@ -4,36 +4,20 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/spawn.h"
 #include "core/log.h"
-#include "core/one_cpu.h"
 
 static pid_t
 spawn(const char *command)
 {
 	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)command, NULL };
-	posix_spawnattr_t attr;
-	sigset_t none, pipe;
 	pid_t pid = 0;
-	int e;
+	int e = spawn_as("/bin/sh", argv, environ, NULL, false, &pid);
 
-	/* The child gets back what main() and the loop took: no signal blocked,
-	 * SIGPIPE not ignored. */
-	sigemptyset(&none);
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &pipe);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	one_cpu_hold(false);
-	e = posix_spawn(&pid, "/bin/sh", NULL, &attr, argv, environ);
-	one_cpu_hold(true);
-	posix_spawnattr_destroy(&attr);
 	if (!e)
 		return pid;
 	log_warn("--ready: cannot run /bin/sh: %s", strerror(e));

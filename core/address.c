@@ -72,13 +72,22 @@ userinfo_length(struct bytes b)
 	return n;
 }
 
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 bool
 address_next(struct bytes *list, struct bytes *one)
 {
-	size_t n = scheme_length(*list);
+	size_t n;
 
+	while (list->n && is_blank(*list->p))
+		*list = skip(*list, 1);
 	if (!list->n)
 		return false;
+	n = scheme_length(*list);
 	if (n) {
 		n += 3;
 		n += userinfo_length(skip(*list, n));
@@ -86,6 +95,8 @@ address_next(struct bytes *list, struct bytes *one)
 	n += find_any(skip(*list, n), ",");
 	*one = bytes_of(list->p, n);
 	*list = skip(*list, n < list->n ? n + 1 : n);
+	while (one->n && is_blank(one->p[one->n - 1]))
+		one->n--;
 	return true;
 }
 

@@ -7,8 +7,8 @@
  *	SCHEME://[USER[:PASSWORD]@][HOST][:PORT][/PATH][?QUERY]
  *	SCHEME+unix://[USER[:PASSWORD]@]/PATH[?QUERY], unix:///PATH
  *
- * or several of them with commas between. Everything borrows from the text.
- * Nothing here looks up names or does any I/O.
+ * or several of them with commas, and blanks where people put them, between.
+ * Everything borrows from the text. Nothing here looks up names or does any I/O.
  */
 #ifndef MBUS_CORE_ADDRESS_H
 #define MBUS_CORE_ADDRESS_H
@@ -26,8 +26,8 @@ struct address {
 	struct bytes userinfo;		/* of a URL, still %-encoded; p NULL: none */
 };
 
-/* Takes the first of a list off its front; a comma in a URL's userinfo does not end
- * it. false: nothing is left. */
+/* Takes the first of a list off its front, without the blanks around it; a comma in a
+ * URL's userinfo does not end it. false: nothing is left. */
 bool address_next(struct bytes *list, struct bytes *one);
 /* -1: err (ERR_USAGE) says what is wrong, and quotes no text that has an '@' in it: a
  * password may be there. */

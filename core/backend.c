@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -91,23 +92,35 @@ can_read(const char *path)
 	return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
 }
 
+/* This program's file. Without /proc it is what it was started as, which is a word of
+ * whoever started it: nothing to go by for one with more rights than its user. */
+static bool
+own_path(char exe[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", exe, PATH_MAX - 1);
+	const char *given = (const char *)getauxval(AT_EXECFN);
+
+	if (n > 0) {
+		exe[n] = '\0';
+		return true;
+	}
+	return given && !getauxval(AT_SECURE) && realpath(given, exe);
+}
+
 /* Where the first NAME.so is that is there. false: none is. */
 static bool
 module_path(char *out, size_t size, const char *name)
 {
 	const char *dir = secure_getenv("MBUS_MODULES");
 	char exe[PATH_MAX];
-	ssize_t n;
 
 	if (dir && *dir) {
 		snprintf(out, size, "%s/%s.so", dir, name);
 		if (can_read(out))
 			return true;
 	}
-	n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-	if (n <= 0)
+	if (!own_path(exe))
 		return false;
-	exe[n] = '\0';
 	*strrchr(exe, '/') = '\0';
 	snprintf(out, size, "%s/modules/%s.so", exe, name);
 	if (can_read(out))
@@ -136,8 +149,10 @@ module_load(const struct backend *row, const char *what, struct error *err)
 	if (slot < max && loaded[slot].row)
 		return loaded[slot].module;
 	if (!module_path(path, sizeof path, row->name)) {
-		error_set(err, ERR_NOTFOUND, "the %s %s is built, but its module %s.so is not beside "
-			"the binary (make install, or MBUS_MODULES=DIR)", row->name, what, row->name);
+		error_set(err, ERR_NOTFOUND, own_path(path) ? "the %s %s is built, but its module "
+			"%s.so is not beside the binary (make install, or MBUS_MODULES=DIR)" :
+			"the %s %s is a module, %s.so, and without /proc it cannot be told where "
+			"(MBUS_MODULES=DIR)", row->name, what, row->name);
 		return NULL;
 	}
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -189,9 +204,9 @@ module_ops(const struct module *m, const struct backend *table, const char *name
 /* ---- finding ---- */
 
 bool
-backend_has_scheme(const struct backend *row, struct bytes scheme)
+schemes_have(const char *schemes, struct bytes scheme)
 {
-	for (const char *s = row->schemes; s && *s;) {
+	for (const char *s = schemes; s && *s;) {
 		size_t n = strcspn(s, " ");
 
 		if (n == scheme.n && strncasecmp(s, scheme.p, n) == 0)
@@ -199,6 +214,12 @@ backend_has_scheme(const struct backend *row, struct bytes scheme)
 		s += n + (s[n] == ' ');
 	}
 	return false;
+}
+
+bool
+backend_has_scheme(const struct backend *row, struct bytes scheme)
+{
+	return schemes_have(row->schemes, scheme);
 }
 
 const struct backend *

@@ -15,7 +15,7 @@ const struct publish_options publish_defaults = {
 	.props = { .ttl_ms = -1 },
 };
 
-const struct subscribe_options subscribe_defaults = { .qos = -1 };
+const struct subscribe_options subscribe_defaults = { .partition = -1, .qos = -1 };
 
 static const char *
 xopt_name(const char *name, const char *prefix)
@@ -25,24 +25,24 @@ xopt_name(const char *name, const char *prefix)
 	return strncmp(name, prefix, n) == 0 && name[n] == '.' ? name + n + 1 : name;
 }
 
-static const struct broker_option *
-find_option(const struct broker_option *o, const char *name)
-{
-	for (; o && o->name; o++)
-		if (strcmp(o->name, name) == 0)
-			return o;
-	return NULL;
-}
-
 static const char *
 find_xopt(const struct broker_ops *ops, const struct broker_options *opts, const char *name)
 {
-	const struct broker_option *o = find_option(ops->options, name);
+	const struct broker_option *o = xopt_find(ops->options, name);
 
 	for (size_t i = opts->nxopts; i-- > 0;)
 		if (strcmp(xopt_name(opts->xopts[i].name, ops->name), name) == 0)
 			return opts->xopts[i].value;
 	return o ? o->value : NULL;
+}
+
+bool
+broker_xopt_given(const struct broker *b, const char *name)
+{
+	for (size_t i = 0; i < b->opts.nxopts; i++)
+		if (strcmp(xopt_name(b->opts.xopts[i].name, b->ops->name), name) == 0)
+			return true;
+	return false;
 }
 
 const char *
@@ -51,21 +51,37 @@ broker_xopt(const struct broker *b, const char *name)
 	return find_xopt(b->ops, &b->opts, name);
 }
 
+static const char *
+value_of(const void *instance, const char *name)
+{
+	return broker_xopt(instance, name);
+}
+
+int
+broker_read_xopts(struct broker *b, struct error *err)
+{
+	return xopt_read(b, b->ops->name, b->ops->options, value_of, err);
+}
+
 /* A -X name is the broker's own, or belongs to the registry ("mdns.wait"). */
 static int
 check_xopts(const struct broker_ops *ops, const struct broker_options *opts, struct error *err)
 {
 	for (size_t i = 0; i < opts->nxopts; i++) {
 		const char *name = opts->xopts[i].name;
+		const struct broker_option *o = xopt_find(ops->options, xopt_name(name, ops->name));
+		unsigned use = 0;
 
-		if (find_option(ops->options, xopt_name(name, ops->name)))
+		if (o && xopt_check_use(name, o->use, opts->use, err) < 0)
+			return -1;
+		if (o)
 			continue;
 		if (strchr(name, '.') && xopt_name(name, ops->name) == name &&
 		    (ops->caps & BROKER_REGISTRY))
 			continue;	/* registry_new() looks at these */
 		if (ops->check_option) {
 			if (ops->check_option(xopt_name(name, ops->name), opts->xopts[i].value,
-			    err) < 0)
+			    &use, err) < 0 || xopt_check_use(name, use, opts->use, err) < 0)
 				return -1;
 			continue;
 		}
@@ -107,7 +123,7 @@ driver_of_address(const char *text)
 static const struct broker_ops *
 find_driver(const struct broker_ops *ops, const struct broker_options *opts, struct error *err)
 {
-	const struct broker_option *o = find_option(ops->options, "driver");
+	const struct broker_option *o = xopt_find(ops->options, "driver");
 	const struct broker_ops *driver;
 	const char *name;
 
@@ -146,7 +162,7 @@ check_caps(const struct broker_ops *ops, const struct broker_options *opts, stru
 	};
 
 	for (size_t i = 0; i < sizeof wants / sizeof *wants; i++)
-		if (wants[i].asked && !(ops->caps & wants[i].cap))
+		if (wants[i].asked && !(ops->caps & (wants[i].cap | BROKER_HEEDLESS)))
 			return error_set(err, ERR_NOTFOUND, "the %s broker has no %s", ops->name,
 				wants[i].what);
 	return 0;
@@ -171,6 +187,10 @@ broker_new(const char *name, struct loop *loop, const struct broker_options *opt
 	b->caps = ops->caps;
 	if (!b->opts.window_events)
 		b->opts.window_events = ops->window ? ops->window : BROKER_WINDOW;
+	if (broker_read_xopts(b, err) < 0) {
+		free(b);
+		return NULL;
+	}
 	if (ops->init(b, err) < 0) {
 		broker_free(b);
 		return NULL;
@@ -282,8 +302,10 @@ cannot_carry_options(unsigned caps, const struct publish_options *o)
 		return "retain";
 	if (!(caps & BROKER_PARTITION) && o->partition >= 0)
 		return "partition";
-	if (!(caps & BROKER_PROPS) && (o->props.content_type.p || o->props.reply_to.p ||
-	    o->props.correlation.p || o->props.ttl_ms >= 0))
+	if (!(caps & (BROKER_PROPS | BROKER_REPLY)) && o->props.reply_to.p)
+		return "property";
+	if (!(caps & BROKER_PROPS) && (o->props.content_type.p || o->props.correlation.p ||
+	    o->props.ttl_ms >= 0))
 		return "property";
 	return NULL;
 }
@@ -294,6 +316,8 @@ broker_cannot_carry(unsigned caps, const struct publication *p)
 	const struct message *m = &p->msg;
 	const char *field;
 
+	if (caps & BROKER_HEEDLESS)
+		return NULL;
 	if (!(caps & BROKER_BINARY_TOPIC) && !utf8_valid(p->topic.p, p->topic.n))
 		return "topic";
 	if (!(caps & BROKER_KEY) && m->key.p)
@@ -331,8 +355,8 @@ guilty_header(const char *field, const struct message *m)
 	return NULL;
 }
 
-static int
-refuse_field(const struct broker *b, const char *field, const struct message *m,
+int
+broker_refuse_field(const struct broker *b, const char *field, const struct message *m,
 	struct error *err)
 {
 	static const struct {
@@ -377,9 +401,9 @@ refuse_field(const struct broker *b, const char *field, const struct message *m,
 }
 
 int
-broker_publish(struct broker *b, const struct publication *p, struct error *err)
+broker_publish(struct broker *b, struct publication *p, struct error *err)
 {
-	size_t size = publication_size(p);
+	size_t size = p->size = publication_size(p);
 	const char *field;
 	int r;
 
@@ -392,7 +416,7 @@ broker_publish(struct broker *b, const struct publication *p, struct error *err)
 	}
 	field = broker_cannot_carry(broker_publication_caps(b, p), p);
 	if (field)
-		return refuse_field(b, field, &p->msg, err);
+		return broker_refuse_field(b, field, &p->msg, err);
 	/* Counted before: the outcome may come before publish returns. */
 	b->flying_events++;
 	b->flying_bytes += size;
@@ -455,12 +479,14 @@ check_subscribe(const struct broker *b, const struct subscribe_options *o, struc
 			"place to begin or to end at" },
 		{ o->ended, BROKER_END, "keeps no events, so there is no place to begin or to end "
 			"at" },
+		{ o->partition >= 0, BROKER_PARTITION, "has no partitions" },
 		{ o->qos >= 0, BROKER_QOS, "has no QoS" },
 		{ o->no_retained, BROKER_RETAIN, "retains no events" },
+		{ o->regex, BROKER_REGEX, "lists no topics for --regex" },
 	};
 
 	for (size_t i = 0; i < sizeof wants / sizeof *wants; i++)
-		if (wants[i].asked && !(b->caps & wants[i].cap))
+		if (wants[i].asked && !(b->caps & (wants[i].cap | BROKER_HEEDLESS)))
 			return error_set(err, ERR_NOTFOUND, "the %s broker %s", b->ops->name,
 				wants[i].what);
 	return 0;
@@ -503,8 +529,17 @@ broker_subscribe(struct broker *b, struct bytes topic, const struct subscribe_op
 void
 broker_subscribed(struct subscription *s, const struct error *err)
 {
-	if (s->subscribed)
-		s->subscribed(s, err, s->arg);
+	struct error why;
+
+	if (!s->told) {
+		s->told = true;
+		if (s->subscribed)
+			s->subscribed(s, err, s->arg);
+	} else if (err) {
+		why = *err;
+		error_prefix_bytes(&why, s->topic);
+		broker_failed(s->broker, &why);
+	}
 }
 
 void

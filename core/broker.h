@@ -43,23 +43,44 @@
  * still be delivered. For publishing, the core counts events and bytes under
  * way against opts.window_*, and answers PUBLISH_FULL; backends need not.
  *
- * HOW TO ADD A BROKER
- *	1. backends/NAME.c, or a folder of that name: translate, and nothing more.
- *	   The struct broker_ops is the last thing in the file. Its instance
- *	   struct begins with struct broker and has ops->size bytes.
- *	2. a line in the table of core/backends.def: name, what it is for, the
- *	   Debian package it needs.
- *	3. a line in the Makefile: BUILTIN or MODULES.
- *	Then it gets a man page mbus-NAME.7 and a tests/bats/NAME.bats (http.bats shows
- *	what to prove). No other file names a backend.
+ * HOW TO ADD A BROKER, by the example of tests/example/toy.c (make EXAMPLE=1), which has
+ * a server and a wire of its own; backends/null.c is the smallest that has none.
+ *	1. backends/NAME.c, or a folder of that name: translate, and nothing more. Every
+ *	   extern begins with NAME_. The struct broker_ops is the last thing in the
+ *	   file: the instance struct (toy: struct toy_broker) begins with struct broker
+ *	   and has ops->size bytes, the rows of `options` say where their values go in
+ *	   it (XOPT_AT).
+ *	   - To the server: core/pipeline.h. init() opens it (toy_init), connect() starts
+ *	     it, its ops greet and parse (toy_greet, toy_data). publish() writes between
+ *	     pipeline_begin() and pipeline_commit() (toy_publish), whatever else is asked
+ *	     is pipeline_ask() with who gets the answer (ask, subscribed). -W, --ack none,
+ *	     --reconnect, keep-alive and the fates of events are the pipeline's.
+ *	   - A broker without headers of its own: core/wire.h for --wire.
+ *	   - To be acknowledged: core/ledger.h, from the numbers of events to what the
+ *	     server calls them (event, toy_ack), forgotten with the connection.
+ *	   - After a reconnection ask for the subscriptions again (answered): the core
+ *	     tells who subscribed only once.
+ *	   - For mbus topics, ops->list and core/listing.h.
+ *	   - Parsers of what comes from outside that are more than toy's belong into
+ *	     backends/proto, without I/O, with a fuzz target (tests/fuzz).
+ *	2. a line in the table of core/backends.def: name, the schemes of its URLs, what it
+ *	   is for, the Debian package it needs.
+ *	3. a line in the Makefile: SRC_NAME, and the word NAME in BUILTIN or MODULES.
+ *	4. tests/battery/brokers/NAME.bash: how its server is started, and which of the
+ *	   tests that every broker passes it cannot have (tests/battery/example/toy.bash);
+ *	   what is special about it is tests/bats/NAME.bats.
+ *	Then it gets a man page mbus-NAME.7 and a row in the README's table. No other file
+ *	names a backend.
  */
 #ifndef MBUS_CORE_BROKER_H
 #define MBUS_CORE_BROKER_H
 
+#include "core/backend.h"
 #include "core/buf.h"
 #include "core/error.h"
 #include "core/loop.h"
 #include "core/message.h"
+#include "core/xopt.h"
 
 struct broker;
 struct registry;
@@ -93,7 +114,13 @@ enum broker_caps {
 	BROKER_TIME = 1 << 23,		/* an event may be published with its time */
 	BROKER_COMPRESS = 1 << 24,	/* heeds opts.compress */
 	BROKER_CREATE = 1 << 25,	/* heeds opts.create */
-	BROKER_TRANSACTION = 1 << 26	/* heeds opts.transaction; has ops->finish */
+	BROKER_TRANSACTION = 1 << 26,	/* heeds opts.transaction; has ops->finish */
+	BROKER_SHOWS_RAW = 1 << 28,	/* has no BROKER_RAW, but heeds WIRE_RAW when it
+				 * subscribes */
+	BROKER_REPLY = 1 << 29,		/* of struct properties it carries reply_to only */
+	BROKER_REGEX = 1 << 30,		/* heeds subscribe_options.regex */
+	BROKER_HEEDLESS = 1 << 27	/* takes all that is asked for and does nothing of it: it
+					 * is there to measure others */
 };
 
 /* What is put on the wire, and looked for on it. */
@@ -115,21 +142,6 @@ enum subscribe_ack {
 	SUBSCRIBE_ACK_AFTER_WRITE,	/* must be: by broker_ack() */
 	SUBSCRIBE_ACK_NONE		/* the backend settles what it delivers itself, or
 					 * asks the broker not to wait for it */
-};
-
-/* One -X option: name without the broker's prefix. */
-struct broker_option {
-	const char *name;
-	const char *arg;		/* placeholder: "new|old|both" */
-	const char *value;		/* default; NULL: none */
-	const char *help;
-	bool secret;			/* given as @FILE only, and never shown; init()
-					 * finds what the file holds */
-};
-
-/* What the user gave with -X, in order. Strings are borrowed for ever (argv). */
-struct broker_xopt {
-	const char *name, *value;
 };
 
 enum fate {
@@ -177,6 +189,7 @@ struct broker_options {
 	enum publish_ack ack;
 	bool publishes;			/* what it is for, where that is known: the backend
 					 * may prepare it */
+	unsigned use;			/* enum broker_use: whose -X options are taken; 0: all */
 	bool transaction;		/* all that is published, or nothing: see finish */
 	unsigned create;		/* topics that are not there are made, with so many
 					 * partitions; 0: they are not */
@@ -213,7 +226,11 @@ struct subscribe_options {
 	enum subscribe_ack ack;
 	struct position from;		/* where to begin, with BROKER_OFFSET */
 	struct position until;		/* POSITION_TIME: events before it only */
+	int64_t partition;		/* with BROKER_PARTITION: this one only; -1: all */
 	int qos;			/* with BROKER_QOS: the highest wanted; -1: its default */
+	bool regex;			/* with BROKER_REGEX: the topic is an expression that
+					 * pattern_compile() takes, for those that there are,
+					 * and will be */
 	bool no_retained;		/* with BROKER_RETAIN: no old events */
 	bool no_headers;		/* the handler does not look at them: where reading
 					 * them costs, they may be left out */
@@ -244,6 +261,7 @@ struct subscription {
 	subscribed_fn *subscribed;
 	void *arg;
 	void *priv;			/* the backend's */
+	bool told;			/* broker_subscribed() has been called */
 	struct subscription *next;	/* the broker's list */
 };
 
@@ -285,6 +303,7 @@ struct publication {
 	struct bytes topic;
 	struct message msg;
 	const struct publish_options *opts;	/* NULL: publish_defaults */
+	size_t size;			/* set by broker_publish(): publication_size() */
 };
 
 enum { PUBLISH_FULL = 1, BROKER_WINDOW = 1024 };
@@ -293,38 +312,8 @@ enum { PUBLISH_FULL = 1, BROKER_WINDOW = 1024 };
  * that cannot be found out. */
 typedef void audience_fn(struct broker *, const struct error *err, void *arg);
 
-/* What a broker keeps, for `mbus topics`: see broker_ops.list. */
-struct listed_part {
-	int64_t id, leader;		/* leader -1: there is none */
-	size_t nreplicas, ninsync;
-	int64_t first, end;		/* offsets; end: of the next event. -1: not known */
-};
-
-struct listed_topic {
-	const char *name;
-	size_t nparts;
-	const struct listed_part *parts;
-};
-
-/* How far a group is in a partition. */
-struct listed_place {
-	const char *topic;
-	int64_t partition, offset, end;	/* end -1: not known */
-};
-
-struct listed_group {
-	const char *name, *state;
-	size_t nmembers, nplaces;
-	const struct listed_place *places;
-};
-
-struct listing {
-	size_t ntopics, ngroups, nrefused;
-	const struct listed_topic *topics;
-	const struct listed_group *groups;
-	const char *const *refused;	/* of those asked for: not for this user to know */
-};
-
+/* What is there, for `mbus topics`: core/listing.h. */
+struct listing;
 typedef void listing_fn(struct broker *, const struct listing *, const struct error *err,
 	void *arg);
 
@@ -339,6 +328,8 @@ struct broker_ops {
 	const char *url_path;		/* what the path of its URLs is: "topic" (cli/ then
 					 * takes it out of opts.address), or NULL: the
 					 * backend's own matter */
+	const char *path_schemes;	/* those (blanks between) whose path is the backend's own
+					 * matter all the same; may be NULL */
 
 	/* MUST. Memory is zeroed, the head is filled. Checks options; does no
 	 * I/O. Must leave the instance fit for release() even when it fails. */
@@ -388,12 +379,16 @@ struct broker_ops {
 	int (*list)(struct broker *, const char *const *topics, size_t n, bool groups,
 		listing_fn *, void *arg, struct error *);
 	/* MAY. Is this an option of a library under it, which `options` does not have,
-	 * and a value it can have? -1: err (ERR_USAGE) says what is wrong. */
-	int (*check_option)(const char *name, const char *value, struct error *);
+	 * and a value it can have? *use: as in struct broker_option. -1: err (ERR_USAGE)
+	 * says what is wrong. */
+	int (*check_option)(const char *name, const char *value, unsigned *use, struct error *);
 	/* MAY. Adds those options to `options`, for -X list. */
 	void (*list_options)(struct buf *);
 	/* MAY. The address in use: what was bound, or the server. NULL: opts.address. */
 	const char *(*address)(struct broker *);
+	/* MAY. Why this instance lacks one of these caps, which its ops have: "channels
+	 * have none (-X mode=stream has)". NULL: no more is to be said. */
+	const char *(*lacks)(const struct broker *, unsigned caps);
 };
 
 /* ---- for those who use a broker ---- */
@@ -414,7 +409,7 @@ const char *broker_address(struct broker *);
 
 /* 0, PUBLISH_FULL or -1; see THE FATE OF AN EVENT. Checks first what the
  * backend's caps say it cannot carry (ERR_REFUSED naming the field). */
-int broker_publish(struct broker *, const struct publication *, struct error *);
+int broker_publish(struct broker *, struct publication *, struct error *);
 
 /* NULL: refused at once. The subscription is the broker's until unsubscribed. */
 struct subscription *broker_subscribe(struct broker *, struct bytes topic,
@@ -439,11 +434,18 @@ unsigned broker_publication_caps(const struct broker *, const struct publication
  * none. The first of "topic", "key", "null" (a null body or header value),
  * "header", "repeat", "binary", "qos", "retain", "partition", "property". */
 const char *broker_cannot_carry(unsigned caps, const struct publication *);
+/* Says so (ERR_REFUSED); -1. */
+int broker_refuse_field(const struct broker *, const char *field, const struct message *,
+	struct error *);
 
 /* ---- for backends ---- */
 
 /* The value of a -X option: the user's last, else the table's default. */
 const char *broker_xopt(const struct broker *, const char *name);
+/* Whether the user gave it. */
+bool broker_xopt_given(const struct broker *, const char *name);
+/* Puts the values of typed options where their rows say: xopt_read(). */
+int broker_read_xopts(struct broker *, struct error *);
 
 void broker_connected(struct broker *, const struct error *err);
 void broker_failed(struct broker *, const struct error *err);
@@ -451,10 +453,12 @@ void broker_failed(struct broker *, const struct error *err);
 void broker_room(struct broker *);
 void broker_drained(struct broker *);
 void broker_finished(struct broker *, const struct error *err);
+/* The first time it tells who subscribed; after that (it was asked for again over another
+ * connection) an error ends the run, and all else is nothing. */
 void broker_subscribed(struct subscription *, const struct error *err);
 /* See subscribe_options.ended. */
 void broker_ended(struct subscription *);
-/* bytes: what the publication counted for, as publication_size() gave it. */
+/* bytes: what the publication counted for: its size. */
 void broker_outcome(struct broker *, uint64_t id, size_t bytes, enum fate,
 	const struct error *err);
 /* Numbers the event (ev->number) and gives it to the handler. */
@@ -462,64 +466,5 @@ enum handled broker_deliver(struct subscription *, struct event *ev);
 
 /* What a publication counts for in the window. */
 size_t publication_size(const struct publication *);
-
-/* ---- the table ---- */
-
-enum backend_state {
-	BACKEND_BUILTIN,	/* in the binary */
-	BACKEND_MODULE,		/* a shared object, loaded when chosen */
-	BACKEND_NOT_BUILT	/* known, not part of this build */
-};
-
-/* A row of core/backends.def. */
-struct backend {
-	const char *name;
-	const char *schemes;		/* of URLs that mean it, separated by blanks; NULL: none */
-	const char *summary;
-	const char *package;		/* the Debian package with its library; NULL: none */
-	const void *ops;		/* of a built-in one; else NULL */
-};
-
-extern const struct backend broker_table[];	/* ends with name NULL */
-/* Other implementations of brokers, chosen by -X BROKER.driver=NAME where the
- * broker's table of options has "driver", or by one of the schemes in their row, which
- * only they speak; their ops have the broker's name. */
-extern const struct backend driver_table[];
-bool backend_has_scheme(const struct backend *, struct bytes scheme);
-/* The broker that a URL's scheme means; NULL: none. */
-const struct backend *broker_of_scheme(struct bytes scheme);
-enum backend_state backend_state(const struct backend *);
-
-/* What a module exports under the name mbus_module. */
-#define MODULE_ABI 4
-struct module {
-	unsigned abi;			/* MODULE_ABI */
-	size_t broker_size;		/* sizeof(struct broker_ops) it was built with */
-	const struct broker_ops *const *brokers;	/* end with NULL; may be NULL */
-	const struct registry_ops *const *registries;	/* likewise */
-	const struct tls_ops *tls;	/* may be NULL (core/tls.h) */
-};
-
-/* At the end of a backend's file: exports it when it is built as a module. */
-#ifdef MBUS_MODULE
-#define MODULE_EXPORT(brokers, registries, tls) \
-	__attribute__((visibility("default"))) extern const struct module mbus_module; \
-	const struct module mbus_module = { MODULE_ABI, sizeof(struct broker_ops), \
-		brokers, registries, tls }
-#define MODULE_BROKER(ops) \
-	MODULE_EXPORT(((const struct broker_ops *const[]){ &(ops), NULL }), NULL, NULL)
-#define MODULE_REGISTRY(ops) \
-	MODULE_EXPORT(NULL, ((const struct registry_ops *const[]){ &(ops), NULL }), NULL)
-#define MODULE_TLS(ops) MODULE_EXPORT(NULL, NULL, &(ops))
-#else
-#define MODULE_BROKER(ops) _Static_assert(sizeof(ops) > 0, "")
-#define MODULE_REGISTRY(ops) _Static_assert(sizeof(ops) > 0, "")
-#define MODULE_TLS(ops) _Static_assert(sizeof(ops) > 0, "")
-#endif
-
-/* Finds name in a table (broker_table, registry_table), loads its module if it
- * is one. NULL: err has one of the three messages. what: "broker". */
-const void *backend_find(const struct backend *table, const char *what, const char *name,
-	struct error *);
 
 #endif

@@ -4,6 +4,8 @@
  * pushes to when it writes a publication and pops from when the answer comes. Each
  * has a sequence number, by which an answer that names its event (a packet id) finds
  * it. Nothing is allocated once the ring has grown to the window.
+ *
+ * Most use it by way of core/pipeline.h, which says whose the fields are.
  */
 #ifndef MBUS_CORE_FLIGHT_H
 #define MBUS_CORE_FLIGHT_H
@@ -11,13 +13,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct pipeline;
+struct flight_entry;
+typedef void pipeline_answer(struct pipeline *, const struct flight_entry *, const void *);
+
 struct flight_entry {
-	uint64_t id;			/* the publication's */
+	uint64_t id;			/* the publication's; a question's: the first number it
+					 * is about ... */
+	uint64_t last;			/* ... and the last */
 	size_t size;			/* publication_size() */
 	uint64_t until_ns;		/* loop_clock_ns() at which its time is over; 0: never */
-	uint64_t end;			/* the backend's: where its bytes end in the connection */
+	uint64_t end;			/* where its bytes end in the connection ... */
+	size_t bytes;			/* ... and how many they are */
+	pipeline_answer *answer;	/* a question's: who is told of the answer ... */
+	void *arg;			/* ... and about what */
 	void *copy;			/* the backend's: what to send again, or NULL */
-	size_t copy_size;
+	size_t copy_size;		/* so many bytes of it are kept, to send again */
 	unsigned state;			/* the backend's; 0 at first */
 };
 

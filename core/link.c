@@ -17,10 +17,7 @@
 
 enum {
 	SHARE_MIN_MS = 250,		/* of the time-out, for one target */
-	PAUSE_FIRST_MS = 100,
-	PAUSE_MAX_MS = 5000,
-	PAUSE_STEPS = 6,		/* 100 ms doubled so often is over the longest */
-	STABLE_MS = 1000,		/* a connection that lived so long was one */
+	STABLE_MS = 1000,		/* between redirects that are not in a row */
 	REDIRECTS_MAX = 16		/* in a row, each within STABLE_MS */
 };
 
@@ -39,43 +36,16 @@ link_drop(struct link *l)
 
 /* ---- trying again ---- */
 
-/* 100 ms, doubled each time up to 5 s, and up to a fifth more or less, so that all
- * clients of a server that was restarted do not come back at once. */
-static void
-link_wait(struct link *l)
-{
-	unsigned ms = l->step < PAUSE_STEPS ? PAUSE_FIRST_MS << l->step : PAUSE_MAX_MS;
-
-	l->random = l->random * 6364136223846793005u + 1442695040888963407u;
-	l->step++;
-	ms = ms * 8 / 10 + (unsigned)((l->random >> 33) % (ms * 4 / 10 + 1));
-	l->state = LINK_WAITING;
-	loop_timer_set(l->loop, &l->timer, ms);
-	log_verbose("%s: connecting again in %u.%u s", link_name(l), ms / 1000, ms / 100 % 10);
-}
-
 /* err: why there is no connection. false: this is the end. */
 static bool
 link_retry(struct link *l, struct error *err)
 {
-	int most = l->opts.broker->reconnect;
+	int ms = retry_next(&l->retry, link_name(l), l->opts.broker->reconnect, err);
 
-	if (!l->had || link_is_final(err->kind) || (most >= 0 && l->tries >= (unsigned)most)) {
-		if (l->tries)
-			error_prefix(err, "not connected again in %u %s", l->tries,
-				l->tries == 1 ? "try" : "tries");
-		l->state = LINK_IDLE;
-		return false;
-	}
-	if (l->lost_ns) {		/* that was said */
-		log_verbose("%s", err->text);
-	} else {
-		l->lost_ns = loop_clock_ns();
-		log_warn("connection to %s lost: %s; connecting again", link_name(l),
-			target_without_name(l->target, err->text));
-	}
-	link_wait(l);
-	return true;
+	l->state = ms < 0 ? LINK_IDLE : LINK_WAITING;
+	if (ms >= 0)
+		loop_timer_set(l->loop, &l->timer, (uint64_t)ms);
+	return ms >= 0;
 }
 
 /* No target would have us. */
@@ -89,25 +59,12 @@ attempt_over(struct link *l)
 		l->ops->on_lost(l, &err, false);
 }
 
-/* The connection was ready. */
-static bool
-link_lost_ready(struct link *l, struct error *err)
-{
-	uint64_t lived_ns = loop_clock_ns() - l->ready_ns;
-
-	/* A server that greets and goes, over and over, is not asked ten times a
-	 * second. */
-	l->short_lives = lived_ns < STABLE_MS * 1000000ull ? l->short_lives + 1 : 0;
-	l->step = l->short_lives ? l->short_lives - 1 : 0;
-	return link_retry(l, err);
-}
-
 /* It was not: that is one failure of the attempt. */
 static bool
 link_lost_greeting(struct link *l, struct error *err)
 {
 	attempt_note(l, err);
-	if (link_is_final(err->kind) || !attempt_has_more(l)) {
+	if (retry_is_final(err->kind) || !attempt_has_more(l)) {
 		*err = l->why;
 		return link_retry(l, err);
 	}
@@ -126,7 +83,9 @@ link_lost(struct link *l, const struct error *given)
 
 	link_drop(l);
 	l->ready = false;
-	again = ready ? link_lost_ready(l, &err) : link_lost_greeting(l, &err);
+	if (ready)
+		retry_lost(&l->retry, link_name(l), &err);
+	again = ready ? link_retry(l, &err) : link_lost_greeting(l, &err);
 	l->ops->on_lost(l, &err, again);
 }
 
@@ -138,6 +97,7 @@ link_opened(struct stream *s)
 	struct link *l = stream_arg(s);
 
 	l->state = LINK_OPEN;
+	l->heard = l->retry.refused = false;
 	l->written = 0;
 	stream_lazy(s, l->lazy_us);
 	l->ops->on_open(l);
@@ -148,6 +108,7 @@ link_data(struct stream *s, char *p, size_t n)
 {
 	struct link *l = stream_arg(s);
 
+	l->heard = true;
 	return l->ops->on_data(l, p, n);
 }
 
@@ -173,6 +134,8 @@ link_closed(struct stream *s, const struct error *why)
 	else
 		error_set(&err, ERR_CONNECT, "%s: the server closed the connection",
 			link_name(l));
+	if (l->state == LINK_OPEN && !l->heard)
+		target_advise(l->target, &err);
 	if (l->state != LINK_CONNECTING) {
 		link_lost(l, &err);
 		return;
@@ -180,7 +143,7 @@ link_closed(struct stream *s, const struct error *why)
 	link_drop(l);
 	attempt_note(l, &err);
 	log_verbose("%s", err.text);
-	if (link_is_final(err.kind))
+	if (retry_is_final(err.kind))
 		attempt_over(l);
 	else
 		attempt_next(l);
@@ -220,7 +183,7 @@ attempt_target(struct link *l, const struct target *t)
 	l->target = t;
 	l->share_ms = limits.connect_timeout_ms = attempt_share_ms(l);
 	l->stream = stream_dial(l->loop, t->name, &link_stream_ops, &limits, l, &err);
-	if (l->stream && t->tls &&
+	if (l->stream && t->tls && !l->opts.tls_later &&
 	    stream_start_tls(l->stream, l->tls, target_tls_name(t), &err) < 0) {
 		stream_close(l->stream);
 		l->stream = NULL;
@@ -266,7 +229,7 @@ link_timeout(struct loop_timer *t)
 
 	switch (l->state) {
 	case LINK_WAITING:
-		l->tries++;
+		l->retry.tries++;
 		attempt_begin(l);
 		break;
 	case LINK_OPEN:
@@ -328,7 +291,6 @@ link_new(struct loop *loop, const struct link_options *opts, const struct link_o
 	l->opts = *opts;
 	l->ops = ops;
 	l->arg = arg;
-	l->random = loop_clock_ns() ^ (uintptr_t)l;
 	l->timer.fn = link_timeout;
 	l->task.fn = link_task;
 	l->timer.arg = l->task.arg = l;
@@ -359,9 +321,10 @@ void
 link_start(struct link *l)
 {
 	link_drop(l);
-	l->had = l->ready = l->moving = false;
-	l->tries = l->step = l->short_lives = l->redirects = 0;
-	l->lost_ns = 0;
+	retry_begin(&l->retry);
+	l->ready = l->moving = false;
+	l->redirects = 0;
+	l->from = 0;
 	attempt_begin(l);
 }
 
@@ -381,21 +344,12 @@ link_close(struct link *l)
 void
 link_ready(struct link *l)
 {
-	uint64_t ms;
-
 	if (l->state != LINK_OPEN)
 		return;
 	loop_timer_clear(l->loop, &l->timer);
 	l->state = LINK_READY;
-	l->ready = l->had = true;
-	l->tries = 0;
-	l->ready_ns = loop_clock_ns();
-	if (l->lost_ns) {
-		ms = (l->ready_ns - l->lost_ns) / 1000000;
-		log_warn("connected to %s again after %u.%u s", link_name(l),
-			(unsigned)(ms / 1000), (unsigned)(ms / 100 % 10));
-	}
-	l->lost_ns = 0;
+	l->ready = true;
+	retry_ready(&l->retry, link_name(l));
 	if (l->paused)
 		stream_pause(l->stream, true);
 }
@@ -409,14 +363,54 @@ link_end(struct link *l)
 	loop_defer(l->loop, &l->task);
 }
 
-void
-link_fail(struct link *l, const struct error *err)
+static void
+link_fail_as(struct link *l, const struct error *err, bool refused)
 {
 	if (l->state != LINK_OPEN && l->state != LINK_READY)
 		return;
 	l->error = *err;
 	l->moving = false;
+	l->retry.refused = refused;
 	link_end(l);
+}
+
+void
+link_fail(struct link *l, const struct error *err)
+{
+	link_fail_as(l, err, false);
+}
+
+void
+link_refused(struct link *l, const struct error *err)
+{
+	link_fail_as(l, err, true);
+}
+
+void
+link_trial(struct link *l, bool on)
+{
+	if (l->state == LINK_READY)
+		l->retry.refused = on;
+}
+
+void
+link_progress(struct link *l)
+{
+	retry_progress(&l->retry);
+}
+
+void
+link_comes_back(struct link *l, bool on)
+{
+	l->retry.stays_away = !on;
+}
+
+void
+link_fail_next(struct link *l, const struct error *err)
+{
+	if (l->state == LINK_OPEN || l->state == LINK_READY)
+		target_skip(l);
+	link_fail(l, err);
 }
 
 int
@@ -438,6 +432,24 @@ link_redirect(struct link *l, struct bytes address, struct error *err)
 	l->moving = true;
 	link_end(l);
 	return 0;
+}
+
+bool
+link_wants_tls(const struct link *l)
+{
+	return (l->target ? l->target : l->targets)->tls;
+}
+
+int
+link_secure(struct link *l, struct error *err)
+{
+	return stream_start_tls(l->stream, l->tls, target_tls_name(l->target), err);
+}
+
+void
+link_learn(struct link *l, struct bytes address)
+{
+	target_learn(l, address);
 }
 
 void *
@@ -464,6 +476,12 @@ link_name(const struct link *l)
 	return (l->target ? l->target : l->targets)->name;
 }
 
+size_t
+link_addresses(const struct link *l)
+{
+	return l->ntargets;
+}
+
 struct buf *
 link_out(struct link *l)
 {
@@ -486,6 +504,12 @@ uint64_t
 link_written(const struct link *l)
 {
 	return l->stream ? stream_written(l->stream) : l->written;
+}
+
+uint64_t
+link_begun(const struct link *l)
+{
+	return l->stream ? stream_begun(l->stream) : l->written;
 }
 
 void

@@ -52,6 +52,7 @@ struct link_options {
 	const struct link_scheme *schemes;	/* others are a usage error that names these */
 	unsigned port, tls_port;		/* where an address names none */
 	size_t input_max;			/* as in struct stream_limits */
+	bool tls_later;				/* TLS begins when link_secure() says so */
 };
 
 /* Checks the addresses and loads TLS if one of them wants it; no I/O. What the options
@@ -79,6 +80,21 @@ void link_ready(struct link *);
  * the loop, on_data no more. err should begin with link_name() and ": ", as those of
  * the link do. Without a connection it does nothing. */
 void link_fail(struct link *, const struct error *err);
+/* The same for what the server itself says or sends, a refusal or a packet that no server
+ * may send, and will again: when the same ends three connections in a row that had been
+ * ready, without a link_progress() between, it is the end of the link. */
+void link_refused(struct link *, const struct error *err);
+/* The same, and another of the user's addresses, if there is one, is tried before this
+ * one: it is not the server for what is wanted (a replica), but may be later. */
+void link_fail_next(struct link *, const struct error *err);
+/* While it is on, something was asked that a server may answer by hanging up: a connection
+ * that goes counts as refused. A new connection begins without. */
+void link_trial(struct link *, bool);
+/* An event was delivered, not for the second time, or confirmed. */
+void link_progress(struct link *);
+/* Whether a connection that is lost is made again; link_start() says it is. Who waits for
+ * the word that decides whether there is anything to come back for says no. */
+void link_comes_back(struct link *, bool);
 /* Connects to another address instead of this one from now on (a cluster's redirect):
  * on_lost follows from the loop, with again set, then on_open. The text is copied;
  * ":PORT" is another port of the same host. What the user gave is tried when that one
@@ -86,12 +102,26 @@ void link_fail(struct link *, const struct error *err);
  * connection stays. */
 int link_redirect(struct link *, struct bytes address, struct error *);
 
+/* With tls_later: the present address is one that TLS is wanted for. */
+bool link_wants_tls(const struct link *);
+/* From on_data, which must have taken all there is, and with nothing in link_out(): from
+ * here on the connection speaks TLS. When the handshake is over on_open comes again. -1:
+ * it cannot be begun; call link_fail(). */
+int link_secure(struct link *, struct error *);
+/* A server has told of another: it is tried, too, after the user's own, when a connection
+ * is made again. Known ones and what is no address are nothing; up to 64 are kept. It
+ * speaks TLS if the present one does, whose name its certificate may have as well when
+ * the address is a number. */
+void link_learn(struct link *, struct bytes address);
+
 void *link_arg(const struct link *);
 bool link_is_ready(const struct link *);
 /* The present address, taken apart, and as text for messages ("127.0.0.1:6379",
  * "unix:/run/redis.sock"); before connecting the first of the list. */
 const struct address *link_address(const struct link *);
 const char *link_name(const struct link *);
+/* How many addresses the user gave. */
+size_t link_addresses(const struct link *);
 
 /* The stream's, while on_open has been and on_lost has not: */
 struct buf *link_out(struct link *);
@@ -100,6 +130,9 @@ void link_flush(struct link *);
 /* How many bytes of this connection the kernel has taken; in on_lost and up to the
  * next on_open, of the one that was. */
 uint64_t link_written(const struct link *);
+/* As stream_begun(): bytes up to here cannot be taken out of link_out() any more. Without
+ * a connection as link_written(). */
+uint64_t link_begun(const struct link *);
 /* Stops and starts reading. Kept over a reconnection, but the answer to the greeting
  * is read in any case: it takes effect with link_ready(). May be called at any time. */
 void link_pause(struct link *, bool);

@@ -4,6 +4,7 @@
 #define MBUS_CORE_LINK_IMPL_H
 
 #include "core/link.h"
+#include "core/retry.h"
 #include "core/tls.h"
 
 /* One address of the user's, or where a redirect led. */
@@ -13,6 +14,8 @@ struct target {
 	unsigned port;			/* given or not */
 	bool tls;
 	char *name;			/* "127.0.0.1:6379", "unix:/run/redis.sock" */
+	char *tls_name;			/* for the certificate; NULL: its host */
+	struct target *next;		/* of those that were learnt */
 };
 
 enum link_state {
@@ -35,51 +38,52 @@ struct link {
 	struct tls *tls;		/* NULL: none is wanted */
 	struct target *targets;
 	size_t ntargets;
+	struct target *learnt;		/* what servers told of ... */
+	size_t nlearnt;			/* ... so many */
 	struct target elsewhere;	/* where a redirect led; name NULL: none did */
 	bool secure;			/* one of the targets wants TLS */
 
 	enum link_state state;
 	bool ready;			/* this connection was, even if FAILING by now */
-	bool had;			/* some connection was since link_start() */
 	unsigned lazy_us;
 	bool paused;			/* by the user */
 	bool moving;			/* FAILING because of a redirect */
+	bool heard;			/* a byte, of this connection */
 	struct stream *stream;
 	struct loop_timer timer;	/* a pause, or the greeting's bound */
 	struct loop_task task;
 	struct error error;		/* why FAILING */
 	uint64_t written;		/* of the last stream */
-	uint64_t random;
 
 	/* The attempt under way. */
 	const struct target *target;	/* NULL: before the first */
 	size_t at;			/* the next target */
+	size_t from;			/* of the user's, the one to begin with */
 	uint64_t deadline_ns;
 	unsigned share_ms;		/* of what is tried now; 0: no bound */
 	struct error why;		/* of each target so far */
 
 	/* Over attempts. */
-	unsigned tries;			/* since a connection went */
-	unsigned step;			/* of the pause's doubling */
-	unsigned short_lives, redirects;	/* in a row */
-	uint64_t lost_ns;		/* 0: there is nothing to tell when it is back */
-	uint64_t ready_ns, redirect_ns;
+	struct retry retry;
+	unsigned redirects;		/* in a row */
+	uint64_t redirect_ns;
 };
 
 int targets_parse(struct link *, struct error *);
 void targets_release(struct link *);
 int target_redirect(struct link *, struct bytes address, struct error *);
+void target_learn(struct link *, struct bytes address);
 
 size_t target_count(const struct link *);
 const struct target *target_at(const struct link *, size_t);
+/* The user's list begins behind the present one from now on. */
+void target_skip(struct link *);
 /* For the certificate. Good until the next call. */
 const char *target_tls_name(const struct target *);
 
-/* Of an error's text what is behind the name. */
-const char *target_without_name(const struct target *, const char *text);
+/* What a server that hung up before it said a word may mean. */
+void target_advise(const struct target *, struct error *);
 
-/* Trying again mends none of these. */
-bool link_is_final(enum error_kind);
 /* Another target of the attempt; why one of them failed. */
 bool attempt_has_more(const struct link *);
 void attempt_note(struct link *, const struct error *);

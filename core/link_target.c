@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
+enum { LEARNT_MAX = 64 };
+
 static const struct link_scheme *
 scheme_find(const struct link_options *o, struct bytes name)
 {
@@ -92,6 +94,7 @@ target_release(struct target *t)
 {
 	free(t->text);
 	free(t->name);
+	free(t->tls_name);
 }
 
 void
@@ -100,6 +103,13 @@ targets_release(struct link *l)
 	for (size_t i = 0; i < l->ntargets; i++)
 		target_release(&l->targets[i]);
 	free(l->targets);
+	while (l->learnt) {
+		struct target *t = l->learnt;
+
+		l->learnt = t->next;
+		target_release(t);
+		free(t);
+	}
 	target_release(&l->elsewhere);
 }
 
@@ -133,18 +143,76 @@ target_redirect(struct link *l, struct bytes address, struct error *err)
 	return 0;
 }
 
+static bool
+is_known(const struct link *l, const char *name)
+{
+	for (size_t i = 0; i < l->ntargets; i++)
+		if (strcmp(l->targets[i].name, name) == 0)
+			return true;
+	for (const struct target *t = l->learnt; t; t = t->next)
+		if (strcmp(t->name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_number(struct bytes host)
+{
+	return memchr(host.p, ':', host.n) || strspn(host.p, "0123456789.") >= host.n;
+}
+
+/* Told ones never move, as the user's do not: an attempt may be at one of them. */
+void
+target_learn(struct link *l, struct bytes address)
+{
+	const struct target *now = l->target ? l->target : l->targets;
+	struct target *t = xcalloc(1, sizeof *t), **end = &l->learnt;
+	char *text = xmemdup0(address.p, address.n);
+	struct error err;
+	bool good = target_parse(&l->opts, bytes_of(text, address.n), now->tls, t, &err) == 0;
+
+	t->text = text;
+	if (!good || !t->address.host.n || t->tls != now->tls || l->nlearnt >= LEARNT_MAX ||
+	    is_known(l, t->name)) {
+		target_release(t);
+		free(t);
+		return;
+	}
+	if (is_number(t->address.host) && now->address.host.n)
+		t->tls_name = now->tls_name ? xstrdup(now->tls_name) :
+			xmemdup0(now->address.host.p, now->address.host.n);
+	while (*end)
+		end = &(*end)->next;
+	*end = t;
+	l->nlearnt++;
+}
+
 size_t
 target_count(const struct link *l)
 {
-	return l->ntargets + (l->elsewhere.name != NULL);
+	return l->ntargets + l->nlearnt + (l->elsewhere.name != NULL);
 }
 
 const struct target *
 target_at(const struct link *l, size_t i)
 {
-	if (l->elsewhere.name)
-		return i ? &l->targets[i - 1] : &l->elsewhere;
-	return &l->targets[i];
+	const struct target *t = l->learnt;
+
+	if (l->elsewhere.name && i-- == 0)
+		return &l->elsewhere;
+	if (i < l->ntargets)
+		return &l->targets[(i + l->from) % l->ntargets];
+	for (i -= l->ntargets; i; i--)
+		t = t->next;
+	return t;
+}
+
+void
+target_skip(struct link *l)
+{
+	for (size_t i = 0; i < l->ntargets; i++)
+		if (l->target == &l->targets[i])
+			l->from = (i + 1) % l->ntargets;
 }
 
 const char *
@@ -152,6 +220,8 @@ target_tls_name(const struct target *t)
 {
 	static __thread char name[256];
 
+	if (t->tls_name)
+		return t->tls_name;
 	if (!t->address.host.n)
 		return "localhost";
 	snprintf(name, sizeof name, "%.*s", BYTES_FMT(t->address.host));
@@ -160,19 +230,13 @@ target_tls_name(const struct target *t)
 
 /* ---- words ---- */
 
-const char *
-target_without_name(const struct target *t, const char *text)
+void
+target_advise(const struct target *t, struct error *err)
 {
-	size_t n = strlen(t->name);
+	size_t n = strlen(err->text);
 
-	return strncmp(text, t->name, n) == 0 && strncmp(text + n, ": ", 2) == 0 ?
-		text + n + 2 : text;
-}
-
-bool
-link_is_final(enum error_kind kind)
-{
-	return kind == ERR_AUTH || kind == ERR_USAGE || kind == ERR_NOTFOUND;
+	if (!t->tls)
+		snprintf(err->text + n, sizeof err->text - n, " (does this port speak TLS? --tls)");
 }
 
 bool
@@ -186,7 +250,7 @@ attempt_note(struct link *l, const struct error *err)
 {
 	size_t n = strlen(l->why.text);
 
-	if (link_is_final(err->kind) || l->why.kind == ERR_NONE) {
+	if (retry_is_final(err->kind) || l->why.kind == ERR_NONE) {
 		l->why = *err;
 		return;
 	}

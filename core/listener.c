@@ -97,11 +97,14 @@ listener_ready(struct loop_fd *w, unsigned ready)
 static int
 listener_bind(const union sockaddr_any *a, socklen_t len, struct error *err)
 {
-	int on = 1, fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1, off = 0;
+	int fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return error_sys(err, ERR_CONNECT, "cannot make a socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (a->sa.sa_family == AF_INET6 && net_is_any(a))
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
 	if (bind(fd, &a->sa, len) < 0 || listen(fd, SOMAXCONN) < 0) {
 		error_sys(err, ERR_CONNECT, "cannot listen");
 		close(fd);
@@ -186,6 +189,19 @@ port_range(struct bytes text, uint64_t *from, uint64_t *to)
 	return !dash || (units_count(dash + 1, 65535, to) && *to >= *from);
 }
 
+/* The first free port of these. */
+static int
+listener_bind_range(union sockaddr_any *a, uint64_t from, uint64_t to, struct error *err)
+{
+	int fd = -1;
+
+	for (uint64_t p = from; p <= to && fd < 0; p++) {
+		net_set_port(a, (unsigned)p);
+		fd = listener_bind(a, net_size(a), err);
+	}
+	return fd;
+}
+
 static int
 listener_open_tcp(const char *address, unsigned timeout_ms, struct error *err)
 {
@@ -198,12 +214,15 @@ listener_open_tcp(const char *address, unsigned timeout_ms, struct error *err)
 		return error_set(err, ERR_USAGE,
 			"%s: not an address to listen on (host:port, host:min-max, [v6]:port, :0)",
 			address);
-	if (listener_resolve(host, timeout_ms, &a, err) < 0)
-		return -1;
-	for (uint64_t p = from; p <= to && fd < 0; p++) {
-		net_set_port(&a, (unsigned)p);
-		fd = listener_bind(&a, net_size(&a), err);
+	/* No host is all addresses, of both families where there are both, as in Go. */
+	if (!host.n) {
+		a = (union sockaddr_any){ .in6 = { .sin6_family = AF_INET6 } };
+		fd = listener_bind_range(&a, from, to, err);
 	}
+	if (fd < 0 && listener_resolve(host, timeout_ms, &a, err) < 0)
+		return -1;
+	if (fd < 0)
+		fd = listener_bind_range(&a, from, to, err);
 	return fd < 0 ? error_prefix(err, "%s", address) : fd;
 }
 

@@ -23,6 +23,7 @@
 #define LINE_MAX_TEXT 2000
 
 enum log_level log_level = LOG_WARN;
+void (*log_before)(void);
 static const char *command;
 
 void
@@ -107,6 +108,8 @@ line(const char *kind, const char *fmt, va_list ap)
 	if (cut)
 		at = add(out, at, "...", 3);
 	out[at++] = '\n';
+	if (log_before)
+		log_before();
 	write_all(out, at);
 	errno = saved;
 }

@@ -17,6 +17,9 @@ enum log_level {
 
 extern enum log_level log_level;
 
+/* Called before a line is written, if set: what stands in a line of the terminal goes away. */
+extern void (*log_before)(void);
+
 /* Name of the subcommand, put behind "mbus: "; a string literal or NULL. */
 void log_set_command(const char *);
 

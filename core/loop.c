@@ -37,6 +37,8 @@ struct loop {
 	struct loop_task tasks;		/* a ring, this one its end */
 	struct loop_idle *idle, *next_idle;	/* likewise */
 	bool at_once;			/* busy was so when this turn began */
+	bool again;			/* loop_again() */
+	uint64_t asked_ns;		/* when the kernel was asked last */
 	bool busy;			/* something ran since the idle hooks did */
 	uint64_t busy_since_ns;
 	struct loop_fd signal_fd;
@@ -302,6 +304,13 @@ run_tasks(struct loop *l)
 }
 
 void
+loop_again(struct loop *l)
+{
+	set_busy(l);
+	l->again = true;
+}
+
+void
 loop_idle_add(struct loop *l, struct loop_idle *h)
 {
 	struct loop_idle **p = &l->idle;
@@ -439,6 +448,20 @@ run_ready(struct loop *l)
 	return any;
 }
 
+/* A turn without a look at the descriptors; false: it is time for one. */
+static bool
+run_blind(struct loop *l)
+{
+	l->again = false;
+	l->now_ns = loop_clock_ns();
+	if (l->now_ns - l->asked_ns >= LOOP_BLIND_US * 1000u)
+		return false;
+	run_timers(l);
+	run_tasks(l);
+	run_idle(l);
+	return true;
+}
+
 void
 loop_run(struct loop *l)
 {
@@ -449,8 +472,10 @@ loop_run(struct loop *l)
 		if (l->stop)
 			break;
 		l->at_once = l->busy;
+		if (l->again && run_blind(l))
+			continue;
 		n = wait_ready(l);
-		l->now_ns = loop_clock_ns();
+		l->asked_ns = l->now_ns = loop_clock_ns();
 		l->nready = n > 0 ? n : 0;
 		if (run_ready(l)) {
 			set_busy(l);

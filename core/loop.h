@@ -29,6 +29,7 @@
 #include "core/error.h"
 
 #define LOOP_IDLE_MAX_MS 5
+#define LOOP_BLIND_US 100
 
 struct loop;
 
@@ -87,6 +88,11 @@ struct loop_task {
 };
 
 void loop_defer(struct loop *, struct loop_task *);
+/* From a task: this turn has found something to do without being told by a descriptor,
+ * and the next one shall begin without waiting. It is a turn like any other, but that
+ * the loop asks the kernel for ready descriptors only if the last time was
+ * LOOP_BLIND_US ago. For what is shared memory, and looked at. */
+void loop_again(struct loop *);
 void loop_task_cancel(struct loop_task *);		/* idempotent */
 
 /* Hooks run each time when nothing more is ready, in the order added. */

@@ -14,7 +14,7 @@
 
 enum {
 	THREADS = 64,			/* more of them are left alone */
-	NICENESS = 5,			/* a third of the loop's share while both have work */
+	NICER = 5,			/* a third of the loop's share while both have work */
 	LOOK_MS = 200,
 	STALE_MS = 2000
 };
@@ -63,7 +63,9 @@ one_cpu_begin(void)
 void
 one_cpu_join(void)
 {
-	setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+	/* Beside the main thread, whatever that was started with: a thread that begets
+	 * others must not make each nicer than the last. */
+	setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, (id_t)getpid()) + NICER);
 	pthread_mutex_lock(&lock);
 	if (nthreads < THREADS)
 		threads[nthreads++] = gettid();

@@ -56,19 +56,10 @@ own_xopt(const struct registry_ops *ops, const char *name)
 	return strncmp(name, ops->name, n) == 0 && name[n] == '.' ? name + n + 1 : NULL;
 }
 
-static const struct broker_option *
-find_option(const struct registry_ops *ops, const char *name)
-{
-	for (const struct broker_option *o = ops->options; o && o->name; o++)
-		if (strcmp(o->name, name) == 0)
-			return o;
-	return NULL;
-}
-
 const char *
 registry_xopt(const struct registry *r, const char *name)
 {
-	const struct broker_option *o = find_option(r->ops, name);
+	const struct broker_option *o = xopt_find(r->ops->options, name);
 
 	for (size_t i = r->opts.nxopts; i-- > 0;) {
 		const char *own = own_xopt(r->ops, r->opts.xopts[i].name);
@@ -96,6 +87,28 @@ prefix_known(const char *name)
 	return false;
 }
 
+static int
+check_xopts(const struct registry_ops *ops, const struct registry_options *opts, struct error *err)
+{
+	for (size_t i = 0; i < opts->nxopts; i++) {
+		const char *full = opts->xopts[i].name, *own = own_xopt(ops, full);
+		const struct broker_option *o = own ? xopt_find(ops->options, own) : NULL;
+
+		if (own ? !o : !prefix_known(full))
+			return error_set(err, ERR_USAGE, "-X %s: no such option (-X list shows them)",
+				full);
+		if (o && xopt_check_use(full, o->use, opts->use, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static const char *
+value_of(const void *instance, const char *name)
+{
+	return registry_xopt(instance, name);
+}
+
 struct registry *
 registry_new(const char *name, struct loop *loop, const struct registry_options *opts,
 	struct error *err)
@@ -105,18 +118,16 @@ registry_new(const char *name, struct loop *loop, const struct registry_options 
 
 	if (!ops)
 		return NULL;
-	for (size_t i = 0; i < opts->nxopts; i++) {
-		const char *full = opts->xopts[i].name, *own = own_xopt(ops, full);
-
-		if (own ? !find_option(ops, own) : !prefix_known(full)) {
-			error_set(err, ERR_USAGE, "-X %s: no such option (-X list shows them)", full);
-			return NULL;
-		}
-	}
+	if (check_xopts(ops, opts, err) < 0)
+		return NULL;
 	r = xcalloc(1, ops->size);
 	r->ops = ops;
 	r->loop = loop;
 	r->opts = *opts;
+	if (xopt_read(r, ops->name, ops->options, value_of, err) < 0) {
+		free(r);
+		return NULL;
+	}
 	if (ops->init(r, err) < 0) {
 		registry_free(r);
 		return NULL;
@@ -134,9 +145,10 @@ registry_free(struct registry *r)
 }
 
 int
-registry_add(struct registry *r, const struct service *s, unsigned ttl_ms, struct error *err)
+registry_add(struct registry *r, const struct service *s, unsigned ttl_ms,
+	struct registry_reply *reply, struct error *err)
 {
-	return r->ops->add(r, s, ttl_ms, err);
+	return r->ops->add(r, s, ttl_ms, reply, err);
 }
 
 void
@@ -181,4 +193,68 @@ const char *
 registry_foreign(struct registry *r, struct bytes service, struct bytes id)
 {
 	return r->ops->foreign ? r->ops->foreign(r, service, id) : NULL;
+}
+
+int
+registry_expel(struct registry *r, struct bytes service, struct bytes id,
+	struct registry_reply *reply, struct error *err)
+{
+	reply->count = 0;
+	if (r->ops->expel)
+		return r->ops->expel(r, service, id, reply, err);
+	if (r->ops->caps & REGISTRY_READ_ONLY)
+		return error_set(err, ERR_NOTFOUND, "registry %s: it is only read here",
+			r->ops->name);
+	return error_set(err, ERR_NOTFOUND, "registry %s: a node goes when its own process says so "
+		"or ends; nobody else can deregister it", r->ops->name);
+}
+
+void
+registry_forget(struct registry *r, struct registry_reply *reply)
+{
+	if (reply->priv)
+		r->ops->forget(r, reply);
+}
+
+static void
+settle_late(struct loop_timer *t)
+{
+	registry_settled(t->arg);
+}
+
+void
+registry_settle(struct registry *r, unsigned ms)
+{
+	struct loop_timer late = { .fn = settle_late, .arg = r };
+
+	if (!r || !r->ops->busy || !r->ops->busy(r))
+		return;
+	r->settling = true;
+	loop_timer_set(r->loop, &late, ms);
+	while (r->settling)
+		loop_run(r->loop);
+	loop_timer_clear(r->loop, &late);
+}
+
+void
+registry_settled(struct registry *r)
+{
+	if (r->settling)
+		loop_stop(r->loop);
+	r->settling = false;
+}
+
+const char *
+registry_explain(struct bytes service)
+{
+	static const struct { const char *service, *what; } known[] = {
+		{ "micro.http.broker", "subscribers of the http broker, go-micro v2.5 and later" },
+		{ "go.micro.http.broker",
+		  "subscribers of the http broker, go-micro v1 and its plugins" },
+	};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (bytes_eq(service, bytes_str(known[i].service)))
+			return known[i].what;
+	return NULL;
 }

@@ -35,6 +35,7 @@ struct service {
 	size_t nmetadata;
 	const struct node *nodes;
 	size_t nnodes;
+	struct bytes endpoints;		/* as endpoints_tidy() makes it; p NULL: none */
 };
 
 /* Metadata by key; p NULL when absent. */
@@ -43,11 +44,36 @@ struct bytes node_meta(const struct node *, const char *key);
 void metadata_add_json(struct buf *, const struct keyval *, size_t n);
 
 struct registry;
+struct tls_options;
 
 struct registry_options {
 	const char *address;		/* MICRO_REGISTRY_ADDRESS; NULL: default */
 	const struct broker_xopt *xopts;	/* those for this registry: "mdns.wait" */
 	size_t nxopts;
+	unsigned use;			/* enum broker_use: what the broker beside it is for, whose
+					 * options are taken; 0: all */
+	/* For a registry with a server, by its caps: */
+	const struct tls_options *tls;	/* core/tls.h; NULL: none were given */
+	unsigned connect_timeout_ms;	/* to connect, and for each answer */
+	const char *username;		/* NULL: none */
+	struct bytes password;		/* p NULL: none. Never to be shown or logged */
+};
+
+enum registry_caps {
+	REGISTRY_SERVER = 1,		/* there is a server: connect_timeout_ms */
+	REGISTRY_TLS = 2,
+	REGISTRY_USER = 4,		/* username and password */
+	REGISTRY_READ_ONLY = 8		/* nothing is registered through it */
+};
+
+/* What was asked of a registry that takes its time to answer: embedded in its user's
+ * struct, which sets done and arg and keeps it until done, or registry_forget(). */
+struct registry_reply {
+	/* err NULL: it is done. From the loop, never from within the call. */
+	void (*done)(struct registry_reply *, const struct error *err);
+	void *arg;
+	int count;			/* expel: how many nodes there were */
+	void *priv;			/* the registry's; NULL: nothing is under way */
 };
 
 /* One lookup under way: embedded in its user's struct, fields set by the user
@@ -69,6 +95,8 @@ struct lookup {
 	void (*refused)(struct lookup *, const struct service *, const char *why);
 	void *arg;
 	bool all;			/* wait the full time whatever comes */
+	bool nodes;			/* of a list: with nodes, where they cost nothing
+					 * more; else they come one get() later */
 	void *priv;			/* the registry's; NULL: not under way */
 };
 
@@ -86,8 +114,13 @@ struct watch {
 struct registry_ops {
 	const char *name;
 	const char *default_address;
+	bool fixed_address;		/* there is no other: one that is given is refused */
 	size_t size;			/* of the instance, which begins with struct registry */
-	const struct broker_option *options;
+	const struct broker_option *options;	/* their values are in the instance before
+					 * init(): core/xopt.h */
+	enum registry_caps caps;
+	bool unique_ids;		/* an id is of one node of one service: another service's
+					 * node with it would take its place */
 	bool hearsay;			/* anybody may say anything: one node's address is
 					 * not changed by what is said later */
 
@@ -96,11 +129,13 @@ struct registry_ops {
 	int (*init)(struct registry *, struct error *);
 	/* MUST. Says goodbye for what is still registered, then frees. */
 	void (*release)(struct registry *);
-	/* MUST. Registers the service with its one node; again: refreshes. The
-	 * registration is live when it returns 0. ttl_ms: how long it is good
-	 * without a refresh. -1: err says why this cannot be registered here. */
-	int (*add)(struct registry *, const struct service *, unsigned ttl_ms, struct error *);
-	/* MUST. By service name, version and node id; unknown ones are ignored. */
+	/* MUST. Registers the service with its one node; again: refreshes. ttl_ms: how
+	 * long it is good without a refresh. 0: it is live; REGISTRY_LATER: the reply
+	 * will say; -1: err says why this cannot be registered here. */
+	int (*add)(struct registry *, const struct service *, unsigned ttl_ms,
+		struct registry_reply *, struct error *);
+	/* MUST. By service name, version and node id; unknown ones are ignored. Where
+	 * a server has to hear it, `busy` until it has. */
 	void (*remove)(struct registry *, const struct service *);
 	/* MUST. Both are asynchronous; -1: could not even be asked. */
 	int (*get)(struct registry *, struct bytes name, struct lookup *, struct error *);
@@ -112,12 +147,25 @@ struct registry_ops {
 	/* MAY. Why go-micro programs would not find a node with this id under
 	 * this service name ("label over 63 bytes"); NULL: they would. */
 	const char *(*foreign)(struct registry *, struct bytes service, struct bytes id);
+	/* MAY. Takes away whoever's node has this id, of any version: reply->count says
+	 * how many there were. A live service comes back when it registers again.
+	 * 0, REGISTRY_LATER, -1 as for add. */
+	int (*expel)(struct registry *, struct bytes service, struct bytes id,
+		struct registry_reply *, struct error *);
+	/* MUST where add or expel answers REGISTRY_LATER: done is not called. */
+	void (*forget)(struct registry *, struct registry_reply *);
+	/* MAY. A removal is on its way to the server. When none is any more, the
+	 * registry calls registry_settled(). */
+	bool (*busy)(const struct registry *);
 };
+
+enum { REGISTRY_LATER = 1 };
 
 struct registry {
 	const struct registry_ops *ops;
 	struct loop *loop;
 	struct registry_options opts;
+	bool settling;			/* registry_settle() waits */
 };
 
 struct registry *registry_new(const char *name, struct loop *, const struct registry_options *,
@@ -126,7 +174,8 @@ void registry_free(struct registry *);
 const struct registry_ops *registry_find(const char *name, struct error *);
 extern const struct backend registry_table[];
 
-int registry_add(struct registry *, const struct service *, unsigned ttl_ms, struct error *);
+int registry_add(struct registry *, const struct service *, unsigned ttl_ms,
+	struct registry_reply *, struct error *);
 void registry_remove(struct registry *, const struct service *);
 int registry_get(struct registry *, struct bytes name, struct lookup *, struct error *);
 int registry_list(struct registry *, struct lookup *, struct error *);
@@ -134,6 +183,16 @@ void registry_cancel(struct registry *, struct lookup *);	/* done is not called 
 int registry_watch(struct registry *, struct watch *, struct error *);
 void registry_unwatch(struct registry *, struct watch *);
 const char *registry_foreign(struct registry *, struct bytes service, struct bytes id);
+/* -1 with ERR_NOTFOUND, too, where nodes can be taken away by their own processes only. */
+int registry_expel(struct registry *, struct bytes service, struct bytes id,
+	struct registry_reply *, struct error *);
+void registry_forget(struct registry *, struct registry_reply *);	/* done is not called */
+/* Before the end: runs the loop until what was removed is removed, at most ms. */
+void registry_settle(struct registry *, unsigned ms);
+void registry_settled(struct registry *);	/* for registries: see busy */
+/* What a service is that has a name of go-micro's own making ("subscribers of ..."), for
+ * people; NULL: nothing is known. */
+const char *registry_explain(struct bytes service);
 /* The value of a -X option "NAME.option" of this registry, or its default. */
 const char *registry_xopt(const struct registry *, const char *name);
 

@@ -19,8 +19,6 @@
 
 #include "core/buf.h"
 
-enum { SECRET_ENV_MAX = 8 };
-
 struct kept {
 	struct kept *next;
 	size_t n;
@@ -30,10 +28,10 @@ struct kept {
 static struct kept *kept;
 static int was_dumpable;
 
-static struct {
+static struct hidden {
 	const char *name;		/* in memory of secret_keep() */
 	const char *value;
-} hidden[SECRET_ENV_MAX];
+} *hidden;
 static size_t nhidden;
 
 struct bytes
@@ -67,6 +65,8 @@ secret_wipe(void)
 		free(kept);
 		kept = next;
 	}
+	free(hidden);
+	hidden = NULL;
 	nhidden = 0;
 	if (was_dumpable == 1)
 		prctl(PR_SET_DUMPABLE, 1);
@@ -157,8 +157,8 @@ secret_env(const char *name)
 static void
 hide(const char *entry, const char *eq)
 {
-	if (nhidden == SECRET_ENV_MAX)
-		return;
+	if ((nhidden & (nhidden - 1)) == 0)
+		hidden = xrealloc(hidden, (nhidden ? 2 * nhidden : 1) * sizeof *hidden);
 	hidden[nhidden].name = secret_keep(entry, (size_t)(eq - entry)).p;
 	hidden[nhidden++].value = secret_keep(eq + 1, strlen(eq + 1)).p;
 }

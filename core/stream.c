@@ -494,6 +494,12 @@ stream_written(const struct stream *s)
 	return s->written;
 }
 
+uint64_t
+stream_begun(const struct stream *s)
+{
+	return s->written + s->begun;
+}
+
 void
 stream_trim(struct stream *s)
 {

@@ -101,6 +101,11 @@ bool stream_is_open(const struct stream *);
  * in empty buffers. */
 size_t stream_memory(const struct stream *);
 uint64_t stream_written(const struct stream *);
+/* How far the transport has begun to take: TLS that could not send has encrypted the
+ * front of the output already, and what counts on it later are these bytes, whatever
+ * stands there then. Only what is behind may still be cut out or changed. (The peer can
+ * make nothing of what was begun and not written.) */
+uint64_t stream_begun(const struct stream *);
 void stream_trim(struct stream *);
 /* The transport's handshake is not over, or was what failed. */
 bool stream_is_shaking(const struct stream *);

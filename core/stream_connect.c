@@ -327,8 +327,9 @@ stream_set_transport(struct stream *s, const struct transport *t, void *state)
 	s->transport = t;
 	s->state = state;
 	s->shaking = t->handshake != NULL;
-	if (s->open && s->shaking) {		/* accepted: not open yet after all */
+	if (s->open && s->shaking) {		/* accepted, or late: not open yet after all */
 		s->open = false;
+		s->read_wants = LOOP_READ | LOOP_WRITE;	/* the one that speaks first may be us */
 		loop_timer_clear(s->loop, &s->timer);
 		if (s->limits.connect_timeout_ms)
 			loop_timer_set(s->loop, &s->timer, s->limits.connect_timeout_ms);
@@ -347,7 +348,7 @@ stream_accepted(struct stream *s, struct error *err)
 }
 
 static struct stream *
-stream_begun(struct loop *loop, int fd, const char *address, const struct stream_ops *ops,
+stream_started(struct loop *loop, int fd, const char *address, const struct stream_ops *ops,
 	const struct stream_limits *limits, void *arg)
 {
 	struct stream *s = stream_make(loop, fd, ops, limits, arg);
@@ -379,7 +380,7 @@ stream_connect(struct loop *loop, const char *address, const struct stream_ops *
 		error_sys(err, ERR_CONNECT, "%s: cannot connect", address);
 		return NULL;
 	}
-	s = stream_begun(loop, fd, address, ops, limits, arg);
+	s = stream_started(loop, fd, address, ops, limits, arg);
 	if (fd < 0) {
 		struct dial *d = dial_new(s);
 
@@ -448,7 +449,7 @@ stream_dial(struct loop *loop, const char *address, const struct stream_ops *ops
 	    !units_count(port.p, 65535, &n) || !n)
 		return stream_connect(loop, address, ops, limits, arg, err);
 	if (is_localhost(host)) {
-		s = stream_begun(loop, -1, address, ops, limits, arg);
+		s = stream_started(loop, -1, address, ops, limits, arg);
 		d = dial_new(s);
 		dial_localhost(d, (unsigned)n);
 		loop_timer_set_at(loop, &d->next, 0);	/* told by the loop only */
@@ -461,7 +462,7 @@ stream_dial(struct loop *loop, const char *address, const struct stream_ops *ops
 		error_prefix(err, "%s: cannot look up the name", address);
 		return NULL;
 	}
-	s = stream_begun(loop, -1, address, ops, limits, arg);
+	s = stream_started(loop, -1, address, ops, limits, arg);
 	d = dial_new(s);
 	d->resolve = r;
 	d->port = (unsigned)n;

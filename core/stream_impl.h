@@ -42,6 +42,8 @@ struct stream {
 	unsigned char read_wants, write_wants;
 	bool more;			/* ... that there is more it can read without waiting ... */
 	bool told;			/* ... and why it failed, in `error`. */
+	size_t begun;			/* so many bytes of `out` it has taken a copy of, if it
+					 * could not send them yet: they count later */
 	void *state;			/* its own */
 	struct dial *dial;		/* while there is more than one connect() to it */
 	char peer[NET_TEXT_MAX + 64];

@@ -13,6 +13,7 @@
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define TEXT_SSSE3 1
+#include <cpuid.h>
 #include <tmmintrin.h>
 #else
 #define TEXT_SSSE3 0
@@ -114,6 +115,29 @@ utf8_decode(const char *text, unsigned len)
 			(p[3] & 0x3fu);
 	}
 	return p[0];
+}
+
+bool
+utf8_is_shown(const char *text, unsigned len)
+{
+	static const struct { uint32_t first, last; } hidden[] = {
+		{ 0x00, 0x1f }, { 0x7f, 0x9f },		/* C0, DEL, C1 */
+		{ 0xad, 0xad },				/* soft hyphen */
+		{ 0x061c, 0x061c }, { 0x180e, 0x180e },
+		{ 0x200b, 0x200f },			/* no width; marks of direction */
+		{ 0x2028, 0x202e },			/* separators; embeddings, overrides */
+		{ 0x2060, 0x206f },			/* no width; isolates */
+		{ 0xfeff, 0xfeff }, { 0xfff9, 0xfffb },
+		{ 0xe0000, 0xe007f },			/* tags */
+	};
+	uint32_t cp = utf8_decode(text, len);
+
+	if (cp >= 0x20 && cp < 0x7f)
+		return true;
+	for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+		if (cp <= hidden[i].last)
+			return cp < hidden[i].first;
+	return true;
 }
 
 unsigned
@@ -223,6 +247,27 @@ decode_ssse3(char *out, const char *p, size_t n)
 	}
 	return i;
 }
+
+/* Whether the machine has it. Asked for when there is something to gain by it, and not by
+ * __builtin_cpu_supports(), which asks at every start of the program: a guest of a
+ * hypervisor waits some 10 us for each answer, as long as 100 KiB take without. */
+static bool
+has_ssse3(size_t n)
+{
+	enum { ASK_BYTES = 65536 };
+	static size_t bytes;
+	static int has;			/* 0: not known yet */
+	int known = __atomic_load_n(&has, __ATOMIC_RELAXED);
+	unsigned a, b, c, d;
+
+	if (known)
+		return known > 0;
+	if (__atomic_add_fetch(&bytes, n, __ATOMIC_RELAXED) < ASK_BYTES)
+		return false;
+	__cpuid(1, a, b, c, d);
+	__atomic_store_n(&has, c & bit_SSSE3 ? 1 : -1, __ATOMIC_RELAXED);
+	return c & bit_SSSE3;
+}
 #endif
 
 void
@@ -231,7 +276,7 @@ base64_encode(char *out, const void *bytes, size_t n)
 	const unsigned char *p = bytes;
 
 #if TEXT_SSSE3
-	if (n >= 16 && __builtin_cpu_supports("ssse3")) {
+	if (n >= 16 && has_ssse3(n)) {
 		size_t done = encode_ssse3(out, p, n);
 
 		p += done, n -= done, out += done / 3 * 4;
@@ -273,7 +318,7 @@ base64_decode_groups(char *out, const char *text, size_t n)
 	size_t i = 0;
 
 #if TEXT_SSSE3
-	if (n >= 24 && __builtin_cpu_supports("ssse3")) {
+	if (n >= 24 && has_ssse3(n)) {
 		i = decode_ssse3(out, text, n);
 		out += i / 4 * 3;
 	}

@@ -13,6 +13,10 @@ bool utf8_valid(const char *p, size_t n);
 unsigned utf8_seq(const char *p, size_t n);
 /* Its code point; the sequence must be valid. */
 uint32_t utf8_decode(const char *p, unsigned len);
+/* Does the valid sequence at p only show something? Not so what acts on a terminal or
+ * hides what is there: C0 and C1 controls, DEL, line separators, bidirectional
+ * controls, characters without a width. */
+bool utf8_is_shown(const char *p, unsigned len);
 /* Writes cp as UTF-8, returns 1...4. */
 unsigned utf8_encode(char out[4], uint32_t cp);
 

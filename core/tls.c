@@ -44,3 +44,12 @@ stream_start_tls(struct stream *s, struct tls *t, const char *host, struct error
 {
 	return t->ops->start(t, s, host, err);
 }
+
+int
+tls_sign(const unsigned char *seed, struct bytes text, unsigned char *public,
+	unsigned char *signature, struct error *err)
+{
+	const struct tls_ops *ops = tls_load(err);
+
+	return ops ? ops->sign(seed, text, public, signature, err) : -1;
+}

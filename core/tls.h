@@ -43,6 +43,9 @@ struct tls_ops {
 		struct error *);
 	int (*start)(struct tls *, struct stream *, const char *host, struct error *);
 	void (*release)(struct tls *);
+	/* As tls_sign(). */
+	int (*sign)(const unsigned char *seed, struct bytes text, unsigned char *public,
+		unsigned char *signature, struct error *);
 };
 
 extern const struct backend tls_table[];	/* ends with name NULL */
@@ -58,5 +61,10 @@ void tls_free(struct tls *);			/* NULL is allowed */
  * What fails later comes by on_closed(): ERR_AUTH for a certificate, theirs or
  * ours, that one side does not accept, else ERR_CONNECT. */
 int stream_start_tls(struct stream *, struct tls *, const char *host, struct error *);
+
+/* Ed25519: the public key (32 bytes) and the signature (64) that a seed (32) makes. Not
+ * TLS, but the same library. */
+int tls_sign(const unsigned char *seed, struct bytes text, unsigned char *public,
+	unsigned char *signature, struct error *);
 
 #endif

@@ -85,25 +85,53 @@ scan_number(const char *p, struct number *n)
 	return digits ? p : NULL;
 }
 
+/* One number and its unit, in microseconds, up to the next whole one; NULL: it is none.
+ * *bare: it has no unit. */
+static const char *
+scan_duration(const char *p, unsigned __int128 *us, bool *bare)
+{
+	char name[4] = "";
+	struct number n;
+	const struct unit *u;
+	size_t len = 0;
+
+	p = scan_number(p, &n);
+	if (!p)
+		return NULL;
+	while (len + 1 < sizeof name && p[len] >= 'a' && p[len] <= 'z') {
+		name[len] = p[len];
+		len++;
+	}
+	u = find_unit(durations, name);
+	if (!u)
+		return NULL;
+	*bare = !len;
+	/* frac * one is below 10^12 * 10^11: both need the wide type. */
+	*us = (unsigned __int128)n.frac * u->one;
+	*us = *us / n.scale + (*us % n.scale || n.more) + (unsigned __int128)n.whole * u->one;
+	return p + len;
+}
+
 /* Up to the next whole one, because a wait that was asked for must not become
- * none: "0.1ms" is 1 ms. */
+ * none: "0.1ms" is 1 ms. Several, as Go writes them ("1m30s"), each have a unit. */
 bool
 units_duration_ms(const char *text, uint64_t *ms)
 {
-	struct number n;
-	const char *p = scan_number(text, &n);
-	const struct unit *u = p ? find_unit(durations, p) : NULL;
-	unsigned __int128 us;
+	unsigned __int128 us, sum = 0;
+	unsigned n = 0;
+	bool bare;
 
-	if (!u)
+	do {
+		text = scan_duration(text, &us, &bare);
+		if (!text || (bare && (n || *text)))
+			return false;
+		sum += us;
+		n++;
+	} while (*text && n < 16);
+	sum = (sum + 999) / 1000;
+	if (*text || sum > UNITS_DURATION_MAX_MS)
 		return false;
-	/* frac * one is below 10^12 * 10^11: both need the wide type. */
-	us = (unsigned __int128)n.frac * u->one;
-	us = us / n.scale + (us % n.scale || n.more) + (unsigned __int128)n.whole * u->one;
-	us = (us + 999) / 1000;
-	if (us > UNITS_DURATION_MAX_MS)
-		return false;
-	*ms = (uint64_t)us;
+	*ms = (uint64_t)sum;
 	return true;
 }
 

@@ -77,6 +77,10 @@ end_children() {
 	done
 }
 
+# at_end COMMAND...: when the test is over, however; the last one first.
+AT_END=()
+at_end() { AT_END=("$(printf '%q ' "$@")" "${AT_END[@]}"); }
+
 # ... and one with a teardown() of its own calls this last.
 lib_teardown() {
 	local name f bad=0
@@ -87,14 +91,15 @@ lib_teardown() {
 	done
 	PID=()
 	cd "$BATS_TEST_TMPDIR" || return 1
+	for f in "${AT_END[@]}"; do eval "$f" || bad=1; done
 	[ ! -e watchdog.err ] || bad=1
 	if [ -z "${BATS_TEST_COMPLETED-}" ] || [ $bad = 1 ]; then
 		for f in *.err; do
-			[ -s "$f" ] && { echo "--- stderr of ${f%.err}:"; tail -n 40 "$f"; }
+			if [ -s "$f" ]; then echo "--- stderr of ${f%.err}:"; tail -n 40 "$f"; fi
 		done
 	fi
 	for f in sanitizer.*; do
-		[ -s "$f" ] && { echo "--- $f:"; head -n 60 "$f"; bad=1; }
+		if [ -s "$f" ]; then echo "--- $f:"; head -n 60 "$f"; bad=1; fi
 	done
 	return $bad
 }
@@ -232,6 +237,24 @@ gone() {
 
 	read -r stat 2> /dev/null < "/proc/$1/stat" || return 0
 	[[ ${stat##*) } == [ZX]* ]]
+}
+
+# freeze NAME, thaw NAME: it stands still, and goes on. A signal is on its way for a
+# while; what is sent to a process right behind it may still be answered. A stopped one
+# is continued by teardown in any case.
+freeze() {
+	kill -STOP "${PID[$1]}" && wait_for all_stopped "${PID[$1]}"
+}
+all_stopped() {
+	local stat
+
+	for stat in "/proc/$1"/task/*/stat; do
+		read -r stat 2> /dev/null < "$stat" || continue
+		[[ ${stat##*) } == T* ]] || return 1
+	done
+}
+thaw() {
+	kill -CONT "${PID[$1]}"
 }
 
 # end_pid PID: politely, then not.

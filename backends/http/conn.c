@@ -13,7 +13,7 @@ enum {
 };
 
 void
-conn_free(struct conn *c)
+http_conn_free(struct conn *c)
 {
 	struct http_broker *hb = c->srv->hb;
 	bool draining = hb->b.draining;
@@ -33,14 +33,14 @@ conn_free(struct conn *c)
 	*c->link = c->next;
 	if (c->next)
 		c->next->link = c->link;
-	limits_end(c);
+	http_limits_end(c);
 	stream_close(c->stream);
 	buf_release(&c->head_bytes);
 	buf_release(&c->body);
 	free(c->slots);
 	free(c);
 	if (draining)
-		server_drain(hb);
+		http_server_drain(hb);
 }
 
 static void
@@ -49,7 +49,7 @@ conn_end(struct conn *c)
 	if (c->busy)
 		c->doomed = true;
 	else
-		conn_free(c);
+		http_conn_free(c);
 }
 
 /* ---- replies ---- */
@@ -68,11 +68,11 @@ http_today(struct http_broker *hb)
 }
 
 void
-conn_reading(struct conn *c)
+http_conn_reading(struct conn *c)
 {
 	bool on = !(c->full || c->choked || c->naps || c->srv->hb->paused) || c->linger;
 
-	limits_reading(c, on);
+	http_limits_reading(c, on);
 	stream_pause(c->stream, !on);
 }
 
@@ -85,12 +85,12 @@ conn_farewell(struct conn *c)
 	c->linger = c->closing = true;
 	stream_shutdown(c->stream);
 	loop_timer_set(c->srv->hb->loop, &c->timer, LINGER_MS);
-	conn_reading(c);
+	http_conn_reading(c);
 }
 
 /* Writes the replies that are known, as far as the first that is not. */
 void
-conn_advance(struct conn *c)
+http_conn_advance(struct conn *c)
 {
 	struct buf *out = stream_out(c->stream);
 
@@ -136,14 +136,14 @@ conn_advance(struct conn *c)
 	if (c->full && c->tail - c->head <= SLOTS_MAX / 2)
 		c->full = false;
 	if (buf_len(out) > REPLIES_MAX && !c->choked)
-		limits_choked(c);	/* conn_drained() will tell */
+		http_limits_choked(c);	/* conn_drained() will tell */
 	if (out->cap != c->out_cap)
-		limits_account(c);
-	conn_reading(c);
+		http_limits_account(c);
+	http_conn_reading(c);
 }
 
 struct slot *
-conn_push(struct conn *c)
+http_conn_push(struct conn *c)
 {
 	struct slot *s;
 
@@ -161,15 +161,15 @@ conn_push(struct conn *c)
 	*s = (struct slot){ 0 };
 	if (c->tail - c->head >= SLOTS_MAX) {
 		c->full = true;
-		conn_reading(c);
+		http_conn_reading(c);
 	}
 	return s;
 }
 
 struct buf *
-conn_reply(struct conn *c, bool last)
+http_conn_reply(struct conn *c, bool last)
 {
-	struct slot *s = conn_push(c);
+	struct slot *s = http_conn_push(c);
 
 	s->reply = xcalloc(1, sizeof *s->reply);
 	c->nreplies++;
@@ -179,7 +179,8 @@ conn_reply(struct conn *c, bool last)
 }
 
 void
-conn_error(struct conn *c, unsigned status, const char *prefix, struct bytes detail, bool last)
+http_conn_error(struct conn *c, unsigned status, const char *prefix, struct bytes detail,
+	bool last)
 {
 	struct buf text = BUF_INIT;
 
@@ -187,12 +188,13 @@ conn_error(struct conn *c, unsigned status, const char *prefix, struct bytes det
 	buf_add_bytes(&text, detail);
 	log_verbose("http: %s: answered %u: %.*s", stream_peer(c->stream), status,
 		BYTES_FMT(buf_bytes(&text)));
-	http_add_error(conn_reply(c, last), status, buf_bytes(&text), http_today(c->srv->hb), last);
+	http_add_error(http_conn_reply(c, last), status, buf_bytes(&text),
+		http_today(c->srv->hb), last);
 	buf_release(&text);
 }
 
 struct conn *
-conn_new(struct server *srv, struct stream *st)
+http_conn_new(struct server *srv, struct stream *st)
 {
 	struct conn *c = xcalloc(1, sizeof *c);
 
@@ -204,7 +206,7 @@ conn_new(struct server *srv, struct stream *st)
 		c->next->link = &c->next;
 	srv->conns = c;
 	stream_set_arg(st, c);
-	limits_begin(c);
-	conn_reading(c);
+	http_limits_begin(c);
+	http_conn_reading(c);
 	return c;
 }

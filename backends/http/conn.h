@@ -64,44 +64,44 @@ struct conn {
 	size_t memory, out_cap;		/* as last counted */
 };
 
-extern const struct stream_ops conn_ops;	/* request.c */
+extern const struct stream_ops http_conn_ops;	/* request.c */
 
 /* conn.c */
-struct conn *conn_new(struct server *, struct stream *);
-void conn_free(struct conn *);
+struct conn *http_conn_new(struct server *, struct stream *);
+void http_conn_free(struct conn *);
 /* Reads or not, as its state wants. */
-void conn_reading(struct conn *);
+void http_conn_reading(struct conn *);
 /* Writes the replies that are known, as far as the first that is not; may end the
  * connection (`doomed` while busy). */
-void conn_advance(struct conn *);
+void http_conn_advance(struct conn *);
 /* Owes another reply. Pointers to slots are good until the next. */
-struct slot *conn_push(struct conn *);
+struct slot *http_conn_push(struct conn *);
 /* Settled at once: where its bytes go. last: the connection ends after it. */
-struct buf *conn_reply(struct conn *, bool last);
+struct buf *http_conn_reply(struct conn *, bool last);
 /* go-micro's error in JSON, detail behind prefix. */
-void conn_error(struct conn *, unsigned status, const char *prefix, struct bytes detail,
+void http_conn_error(struct conn *, unsigned status, const char *prefix, struct bytes detail,
 	bool last);
 /* The Date header's value, made once a second. */
 const char *http_today(struct http_broker *);
 
 /* limits.c */
 /* Is there room? Another connection may be closed for it. false: say no more. */
-bool limits_admit(struct server *, struct stream *, uint64_t *host);
-void limits_begin(struct conn *);
-void limits_end(struct conn *);
+bool http_limits_admit(struct server *, struct stream *, uint64_t *host);
+void http_limits_begin(struct conn *);
+void http_limits_end(struct conn *);
 /* It is read from or not. */
-void limits_reading(struct conn *, bool on);
+void http_limits_reading(struct conn *, bool on);
 /* It does not read its replies. */
-void limits_choked(struct conn *);
+void http_limits_choked(struct conn *);
 /* Looked away from for a moment. */
-void limits_nap(struct conn *);
+void http_limits_nap(struct conn *);
 /* Of n bytes at hand, left were not taken. */
-void limits_read(struct conn *, size_t n, size_t left);
+void http_limits_read(struct conn *, size_t n, size_t left);
 /* Its buffers have changed. */
-void limits_account(struct conn *);
+void http_limits_account(struct conn *);
 
 /* server.c: gives the event that is in hb->envelope to every subscription of that
  * topic and id; false: there is none. */
-bool server_deliver(struct conn *, struct bytes topic, struct bytes id, bool last);
+bool http_server_deliver(struct conn *, struct bytes topic, struct bytes id, bool last);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One keep-alive connection to a subscriber, with pipelined requests: that keeps
- * the publisher's order and is fast at once.
+ * A connection to a node, and what becomes of the requests on it: see endpoint.h.
  *
  * The first request on a connection goes alone; its answer shows that the node
  * lives and keeps connections, and opens the window.
@@ -19,7 +18,7 @@
  */
 #include <stdlib.h>
 
-#include "backends/http/endpoint.h"
+#include "backends/http/endpoint_impl.h"
 #include "core/log.h"
 #include "core/net.h"
 
@@ -36,15 +35,19 @@ enum {
 };
 
 static struct endpoint **
-bucket(struct http_broker *hb, const char *address)
+bucket(struct endpoints *set, const char *address)
 {
-	return &hb->endpoints[http_hash(hb->hash_seed, bytes_str(address)) % ENDPOINT_BUCKETS];
+	uint64_t h = set->seed;
+
+	for (const char *p = address; *p; p++)
+		h = (h ^ (unsigned char)*p) * 0x100000001b3;
+	return &set->buckets[(h ^ h >> 32) % ENDPOINT_BUCKETS];
 }
 
 static void
 endpoint_free(struct endpoint *e)
 {
-	struct endpoint **p = bucket(e->hb, e->address);
+	struct endpoint **p = bucket(e->set, e->address);
 
 	if (e->busy) {
 		e->doomed = true;
@@ -55,7 +58,7 @@ endpoint_free(struct endpoint *e)
 	*p = e->next;
 	loop_task_cancel(&e->pump);
 	loop_task_cancel(&e->fail);
-	loop_timer_clear(e->hb->loop, &e->nap);
+	loop_timer_clear(e->set->loop, &e->nap);
 	stream_close(e->stream);
 	free(e->ring);
 	free(e->address);
@@ -76,7 +79,7 @@ static void
 endpoint_hang_up(struct endpoint *e)
 {
 	stream_close(e->stream);
-	loop_timer_clear(e->hb->loop, &e->nap);
+	loop_timer_clear(e->set->loop, &e->nap);
 	e->stream = NULL;
 	e->proven = e->no_more = e->chunked = false;
 	e->body_left = 0;
@@ -102,7 +105,7 @@ endpoint_went_well(struct endpoint *e, uint64_t answers)
 		return;
 	e->answered = 0;
 	e->window *= 2;
-	if (e->window >= e->hb->depth)
+	if (e->window >= e->set->depth)
 		e->window = 0;
 }
 
@@ -125,7 +128,7 @@ endpoint_fail_all(struct endpoint *e, const struct error *err)
 		bool left = head + i < sent && !all[i].skipped && why.kind != ERR_AUTH &&
 			why.kind != ERR_NOTFOUND;
 
-		route_result(e->hb, &all[i], &why, left || all[i].lost);
+		endpoint_done(e, &all[i], &why, 0, left || all[i].lost);
 	}
 	free(all);
 }
@@ -168,9 +171,9 @@ endpoint_lost(struct endpoint *e, const struct error *err)
 		twice = endpoint_lost_twice(e, &n);
 	e->sent = e->head;
 	if (e->head < e->tail)
-		loop_defer(e->hb->loop, &e->pump);
+		loop_defer(e->set->loop, &e->pump);
 	while (n-- > 0)			/* the oldest stands last */
-		route_result(e->hb, &twice[n], err, !twice[n].skipped);
+		endpoint_done(e, &twice[n], err, 0, !twice[n].skipped);
 	free(twice);
 }
 
@@ -192,7 +195,8 @@ endpoint_broken(struct endpoint *e, const char *why)
 {
 	struct error err;
 
-	error_set(&err, why == endpoint_wants_tls ? ERR_NOTFOUND : ERR_CONNECT, "%s: %s", e->address, why);
+	error_set(&err, why == http_endpoint_wants_tls ? ERR_NOTFOUND : ERR_CONNECT, "%s: %s",
+		e->address, why);
 	endpoint_hang_up(e);
 	/* Some servers say good-bye to an idle connection in words (408). */
 	if (e->head < e->tail)
@@ -231,7 +235,7 @@ endpoint_nap(struct endpoint *e, uint64_t answers)
 	if (!e->stream || !answers || flying < NAP_FLYING || flying < 8 * answers)
 		return;
 	stream_pause(e->stream, true);
-	loop_timer_set_at(e->hb->loop, &e->nap, loop_clock_ns() + NAP_NS);
+	loop_timer_set_at(e->set->loop, &e->nap, loop_clock_ns() + NAP_NS);
 }
 
 static size_t
@@ -244,7 +248,7 @@ endpoint_data(struct stream *st, char *p, size_t n)
 
 	e->busy = true;
 	while (used < n && !why && e->stream == st) {
-		size_t took = endpoint_take(e, p + used, n - used, &why);
+		size_t took = http_endpoint_take(e, p + used, n - used, &why);
 
 		if (took == 0)
 			break;
@@ -262,7 +266,7 @@ endpoint_data(struct stream *st, char *p, size_t n)
 		endpoint_nap(e, e->head - before);
 	}
 	if (e->sent < e->tail)
-		loop_defer(e->hb->loop, &e->pump);
+		loop_defer(e->set->loop, &e->pump);
 	endpoint_idle(e);
 	return used;
 }
@@ -275,17 +279,17 @@ static int endpoint_connect(struct endpoint *, struct error *);
 static void
 endpoint_fill(struct endpoint *e)
 {
-	size_t depth = !e->proven ? 1 : e->window ? e->window : e->hb->depth;
+	size_t depth = !e->proven ? 1 : e->window ? e->window : e->set->depth;
 
 	while (e->sent < e->tail && e->sent - e->head < depth &&
 	    buf_len(stream_out(e->stream)) < OUT_MAX) {
 		struct request *r = at(e, e->sent++);
 
 		if (r->flight)
-			endpoint_render(e, r);
+			e->set->user->render(e->set->arg, r, e->address, stream_out(e->stream));
 		else
 			r->skipped = true;
-		endpoint_drop_skipped(e);
+		http_endpoint_drop_skipped(e);
 	}
 	stream_kick(e->stream);
 }
@@ -315,7 +319,7 @@ endpoint_opened(struct stream *st)
 	struct endpoint *e = stream_arg(st);
 
 	log_debug("http: connected to %s", e->address);
-	loop_defer(e->hb->loop, &e->pump);
+	loop_defer(e->set->loop, &e->pump);
 }
 
 static void
@@ -324,7 +328,7 @@ endpoint_drained(struct stream *st)
 	struct endpoint *e = stream_arg(st);
 
 	if (e->sent < e->tail)
-		loop_defer(e->hb->loop, &e->pump);
+		loop_defer(e->set->loop, &e->pump);
 }
 
 static void
@@ -360,7 +364,7 @@ endpoint_connect(struct endpoint *e, struct error *err)
 {
 	struct stream_limits limits = {
 		.input_max = ANSWER_MAX,
-		.connect_timeout_ms = e->hb->b.opts.connect_timeout_ms,
+		.connect_timeout_ms = e->set->opts->connect_timeout_ms,
 	};
 	union sockaddr_any a;
 	socklen_t len;
@@ -369,14 +373,15 @@ endpoint_connect(struct endpoint *e, struct error *err)
 	if (!net_parse(bytes_str(e->address), &a, &len))
 		return error_set(err, ERR_CONNECT, "%s: a node's address that is no IP address "
 			"and port", e->address);
-	e->stream = stream_connect(e->hb->loop, e->address, &endpoint_ops, &limits, e, err);
-	if (e->stream && e->secure && secure_connect(e->hb, e->stream, e->address, err) < 0)
+	e->stream = stream_connect(e->set->loop, e->address, &endpoint_ops, &limits, e, err);
+	if (e->stream && e->secure &&
+	    e->set->user->secure(e->set->arg, e->stream, e->address, err) < 0)
 		endpoint_hang_up(e);
 	return e->stream ? 0 : -1;
 }
 
 void
-endpoint_send(struct http_broker *hb, struct endpoint *e, const struct request *r)
+http_endpoint_send(struct endpoint *e, const struct request *r)
 {
 	if (e->tail - e->head == e->cap) {
 		size_t cap = e->cap ? 2 * e->cap : 16;
@@ -389,47 +394,44 @@ endpoint_send(struct http_broker *hb, struct endpoint *e, const struct request *
 		e->cap = cap;
 	}
 	*at(e, e->tail++) = *r;
-	peer_ref(r->peer);
-	loop_defer(hb->loop, &e->pump);
+	loop_defer(e->set->loop, &e->pump);
 }
 
 /* ---- the set of them ---- */
 
 struct endpoint *
-endpoint_get(struct http_broker *hb, const struct peer *p)
+http_endpoint_get(struct endpoints *set, const char *address, unsigned kind, bool secure)
 {
-	struct endpoint **at = bucket(hb, p->address), *e = *at;
+	struct endpoint **first = bucket(set, address), *e = *first;
 
-	while (e && (e->dialect != p->dialect || e->secure != p->secure ||
-	    strcmp(e->address, p->address) != 0))
+	while (e && (e->kind != kind || e->secure != secure || strcmp(e->address, address) != 0))
 		e = e->next;
 	if (!e) {
 		e = xcalloc(1, sizeof *e);
-		e->hb = hb;
-		e->address = xstrdup(p->address);
-		e->dialect = p->dialect;
-		e->secure = p->secure;
+		e->set = set;
+		e->address = xstrdup(address);
+		e->kind = kind;
+		e->secure = secure;
 		e->pump.fn = endpoint_pump;
 		e->fail.fn = endpoint_fail_task;
 		e->nap.fn = endpoint_nap_over;
 		e->pump.arg = e->fail.arg = e->nap.arg = e;
-		e->next = *at;
-		*at = e;
+		e->next = *first;
+		*first = e;
 	}
 	e->users++;
 	return e;
 }
 
 void
-endpoint_unused(struct http_broker *hb, struct endpoint *e)
+http_endpoint_unused(struct endpoint *e)
 {
-	(void)hb;
 	if (--e->users == 0)	/* requests refer to peers, so none is left */
 		endpoint_free(e);
 }
 
 const struct error *
-endpoint_down(const struct endpoint *e)
+http_endpoint_down(const struct endpoint *e)
 {
 	return e->down_until_ns && loop_clock_ns() < e->down_until_ns ? &e->down : NULL;
 }
@@ -453,34 +455,37 @@ endpoint_forget(struct endpoint *e, const struct flight *fl)
 	 * waits in vain. */
 	if (stuck) {
 		error_set(&e->down, ERR_UNKNOWN, "%s: no answer within %u ms", e->address,
-			e->hb->b.opts.timeout_ms);
-		loop_defer(e->hb->loop, &e->fail);
+			e->set->opts->timeout_ms);
+		loop_defer(e->set->loop, &e->fail);
 	}
 	return sent;
 }
 
 unsigned
-endpoints_forget(struct http_broker *hb, struct flight *fl)
+http_endpoints_forget(struct endpoints *set, const struct flight *fl)
 {
 	unsigned sent = 0;
 
 	for (unsigned i = 0; i < ENDPOINT_BUCKETS; i++)
-		for (struct endpoint *e = hb->endpoints[i]; e; e = e->next)
+		for (struct endpoint *e = set->buckets[i]; e; e = e->next)
 			sent += endpoint_forget(e, fl);
 	return sent;
 }
 
-/* Forgets the requests; the endpoints go with the last peers. */
 void
-endpoints_release(struct http_broker *hb)
+http_endpoints_stop(struct endpoints *set)
 {
 	struct endpoint *e, *next;
 
 	for (unsigned i = 0; i < ENDPOINT_BUCKETS; i++)
-		for (e = hb->endpoints[i]; e; e = next) {
-			e->busy = true;		/* or the last peer would free it under us */
-			while (e->head < e->tail)
-				peer_unref(hb, at(e, e->head++)->peer);
+		for (e = set->buckets[i]; e; e = next) {
+			e->busy = true;		/* or its last user would free it under us */
+			while (e->head < e->tail) {
+				struct request r = *at(e, e->head++);
+
+				r.flight = NULL;
+				endpoint_done(e, &r, NULL, 0, false);
+			}
 			next = e->next;
 			endpoint_idle(e);
 		}

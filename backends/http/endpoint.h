@@ -1,72 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of an endpoint, for these only:
- *
- *	endpoint.c	its connection, the window, what happens to requests
- *	exchange.c	the bytes of a request and of an answer
- *
- * Requests stand in a ring: [head, sent) have left and wait for their answers,
- * [sent, tail) have not left yet.
+ * One keep-alive connection to a subscriber's node, with pipelined requests: that keeps
+ * the publisher's order and is fast at once. It knows nothing of events, nodes and
+ * topics: its user writes the requests and is told what became of them.
  */
 #ifndef MBUS_HTTP_ENDPOINT_H
 #define MBUS_HTTP_ENDPOINT_H
 
-#include "backends/http/http.h"
-#include "backends/proto/http.h"
+#include "core/broker.h"
 
-enum { ANSWER_MAX = 1024 * 1024 };	/* a longer answer is no answer */
+struct endpoint;
+struct flight;
+struct peer;
+struct stream;
 
-struct endpoint {
-	struct http_broker *hb;
-	char *address;
-	unsigned dialect;
-	bool secure;			/* over TLS */
-	unsigned users;			/* peers that point here */
-	struct stream *stream;
-	struct request *ring;
-	size_t cap;
-	uint64_t head, sent, tail;
-	bool proven;			/* this connection has answered and stays */
-	size_t window;			/* requests in flight, after a loss; 0: as many as may be */
-	size_t calm;			/* answers of one connection that double it ... */
-	size_t answered;		/* ... and those that have come */
-	bool no_more;			/* the connection will be closed by the node */
-	bool busy, doomed;		/* in a callback; to be freed after it */
-	struct error down;
-	uint64_t down_until_ns;
-	/* the answer under way */
-	struct http_drip drip;
-	unsigned interim;
-	uint64_t body_left;
-	bool chunked;
-	struct http_chunks chunks;
-	struct loop_timer nap;
-	struct loop_task pump;
-	struct loop_task fail;		/* with `down` as the reason */
-	struct endpoint *next;
+struct request {
+	/* the user's; flight NULL: given up, its answer is ignored */
+	struct flight *flight;
+	struct peer *peer;
+	uint32_t first;			/* serial of the first node asked, of a queue */
+	bool unsure;			/* it may have arrived at a node before this one */
+	bool must;			/* no other node can answer for this one */
+	/* the endpoint's */
+	bool lost;			/* was sent once, and that connection went */
+	bool skipped;			/* given up before it was sent */
 };
 
-static inline struct request *
-at(struct endpoint *e, uint64_t i)
-{
-	return &e->ring[i & (e->cap - 1)];
-}
+struct endpoint_user {
+	/* Puts the request into the output. */
+	void (*render)(void *arg, const struct request *, const char *address, struct buf *out);
+	/* A request has its result, and is the callee's. err NULL: 200, or it was given up;
+	 * status 0: there was no answer. sent: it may have arrived all the same. */
+	void (*done)(void *arg, const struct request *, const struct error *err, unsigned status,
+		bool sent);
+	/* Starts TLS on a connection that is being made. */
+	int (*secure)(void *arg, struct stream *, const char *address, struct error *);
+};
 
-static inline bool
-endpoint_in_body(const struct endpoint *e)
-{
-	return e->chunked || e->body_left;
-}
+enum { ENDPOINT_BUCKETS = 256 };
 
-/* Puts the request into the output. */
-void endpoint_render(struct endpoint *, const struct request *);
-/* Takes the head of an answer, or what is there of its body, off the front of n
- * bytes; an answer's head gives its request the result. 0: not complete, or *why
- * is set: the node is not to be believed. The caller has set busy. */
-size_t endpoint_take(struct endpoint *, char *p, size_t n, const char **why);
-extern const char endpoint_wants_tls[];		/* one of those reasons */
-/* Requests given up before they left have no answer that would take them away.
- * The caller has set busy. */
-void endpoint_drop_skipped(struct endpoint *);
+/* All of them; the fields are set by their user. */
+struct endpoints {
+	struct loop *loop;
+	uint64_t seed;			/* others choose what is hashed */
+	const struct broker_options *opts;
+	uint64_t depth;			/* requests in flight on one connection */
+	const struct endpoint_user *user;
+	void *arg;
+	struct endpoint *buckets[ENDPOINT_BUCKETS];
+};
+
+/* The one of that address and kind; counts its user. */
+struct endpoint *http_endpoint_get(struct endpoints *, const char *address, unsigned kind,
+	bool secure);
+/* One user less; with the last it goes. */
+void http_endpoint_unused(struct endpoint *);
+/* Takes the request (by value): its result follows by done(), never from within. */
+void http_endpoint_send(struct endpoint *, const struct request *);
+/* The flight has ended: its requests are given up. Returns how many had been sent. */
+unsigned http_endpoints_forget(struct endpoints *, const struct flight *);
+/* When not NULL: why it cannot be reached at the moment. */
+const struct error *http_endpoint_down(const struct endpoint *);
+/* All requests are given up; the endpoints go with their last users. */
+void http_endpoints_stop(struct endpoints *);
 
 #endif

@@ -7,7 +7,6 @@
 #include "core/log.h"
 #include "core/net.h"
 #include "core/text.h"
-#include "core/units.h"
 
 /* As go-micro registers a subscription. */
 enum {
@@ -16,23 +15,39 @@ enum {
 	AUDIENCE_EVERY_MS = 250		/* a lost announcement costs --wait this */
 };
 
-const struct dialect dialects[DIALECTS] = {
+const struct dialect http_dialects[DIALECTS] = {
 	[DIALECT_NEW] = { "micro.http.broker", "/", HEADER_MICRO_TOPIC, true },
 	[DIALECT_OLD] = { "go.micro.http.broker", "/_sub", HEADER_OLD_TOPIC, false },
 };
 
+#define AT(type, member) XOPT_##type(struct http_broker, member)
+
+enum { DAY_MS = 86400000 };
+
 static const struct broker_option http_options[] = {
 	{ "dialect", "new|old|both", "both",
-		"which go-micro's to speak: new is v2.5 and later, old is v1 and the plugins" },
-	{ "pipeline", "N", "1024", "requests in flight on one connection" },
-	{ "body_max", "SIZE", "64M", "the largest message a subscriber takes" },
-	{ "header_timeout", "TIME", "10s", "how long a request's head may take" },
+		"which go-micro's to speak: new is v2.5 and later, old is v1 and the plugins",
+		AT(CHOICE, dialect) },
+	{ "only", "ADDRESS,...", NULL,
+		"the addresses that are sent to, no others: 10.0.0.5, 10.0.0.5:8000, [::1]:8000",
+		AT(STR, only), .use = BROKER_FOR_PUB },
+	{ "pipeline", "N", "1024", "requests in flight on one connection",
+		AT(COUNT, endpoints.depth), .least = 1, .most = 1000000, .use = BROKER_FOR_PUB },
+	{ "body_max", "SIZE", "64M", "the largest message taken",
+		AT(SIZE, body_max), .least = 1, .most = 1 << 30, .use = BROKER_FOR_SUB },
+	{ "header_timeout", "TIME", "10s", "how long a request's head may take",
+		AT(TIME, limits.header_ms), .least = 1, .most = DAY_MS, .use = BROKER_FOR_SUB },
 	{ "body_timeout", "TIME", "60s",
-		"how long a body may take, and the peer not to read its replies; each 16K add 1s" },
-	{ "idle_timeout", "TIME", "5m", "how long a connection without a request is kept" },
-	{ "max_connections", "N", "1000", "connections of a subscriber; the longest idle make room" },
-	{ "max_per_peer", "N", "256", "of them from one other host" },
-	{ "memory_max", "SIZE", "256M", "what all connections hold; the slowest are closed" },
+		"how long a body may take, and the peer not to read its replies; each 16K add 1s",
+		AT(TIME, limits.body_ms), .least = 1, .most = DAY_MS, .use = BROKER_FOR_SUB },
+	{ "idle_timeout", "TIME", "5m", "how long a connection without a request is kept",
+		AT(TIME, limits.idle_ms), .least = 1, .most = DAY_MS, .use = BROKER_FOR_SUB },
+	{ "max_connections", "N", "1000", "how many connections; the longest idle make room",
+		AT(COUNT, limits.conns_max), .least = 1, .most = 1000000, .use = BROKER_FOR_SUB },
+	{ "max_per_peer", "N", "256", "of them from one other host",
+		AT(COUNT, limits.per_peer), .least = 1, .most = 1000000, .use = BROKER_FOR_SUB },
+	{ "memory_max", "SIZE", "256M", "what all connections hold; the slowest are closed",
+		AT(SIZE, limits.memory_max), .least = 1, .most = 1ull << 40, .use = BROKER_FOR_SUB },
 	{ NULL, NULL, NULL, NULL }
 };
 
@@ -44,20 +59,26 @@ http_of(struct broker *b)
 
 /* ---- --wait ---- */
 
+bool
+http_audience_waits(const struct http_broker *hb, struct bytes topic)
+{
+	return hb->audience.fn && bytes_eq(hb->audience.topic, topic);
+}
+
 void
-audience_check(struct http_broker *hb, const struct error *err)
+http_audience_check(struct http_broker *hb, const struct error *err)
 {
 	audience_fn *fn = hb->audience.fn;
 	struct error ignored;
 
 	if (!fn)
 		return;
-	if (!err && directory_count(hb, hb->audience.topic) < hb->audience.n)
+	if (!err && http_peers_count(&hb->dir.peers, hb->audience.topic) < hb->audience.n)
 		return;
 	/* Those who answer the same question a moment later belong to it, too. */
-	if (!err && directory_is_looking(hb))
+	if (!err && http_directory_is_looking(&hb->dir))
 		return;
-	if (!err && !hb->dir.looked_ns && directory_look(hb, &ignored) == 0)
+	if (!err && !hb->dir.looked_ns && http_directory_look(&hb->dir, false, &ignored) == 0)
 		return;
 	hb->audience.fn = NULL;
 	loop_timer_clear(hb->loop, &hb->audience.again);
@@ -70,8 +91,8 @@ audience_again(struct loop_timer *t)
 	struct http_broker *hb = t->arg;
 	struct error err;
 
-	if (directory_look(hb, &err) < 0) {
-		audience_check(hb, &err);
+	if (http_directory_look(&hb->dir, false, &err) < 0) {
+		http_audience_check(hb, &err);
 		return;
 	}
 	loop_timer_set(hb->loop, t, AUDIENCE_EVERY_MS);
@@ -90,7 +111,7 @@ http_audience(struct broker *b, struct bytes topic, unsigned n, audience_fn *fn,
 	hb->audience.arg = arg;
 	/* Asked first: watching opens more sockets, and most often nobody has to
 	 * be waited for. */
-	if (directory_look(hb, err) < 0)
+	if (http_directory_look(&hb->dir, false, err) < 0)
 		return -1;
 	loop_timer_set(hb->loop, &hb->audience.again, AUDIENCE_EVERY_MS);
 	return 0;
@@ -98,17 +119,59 @@ http_audience(struct broker *b, struct bytes topic, unsigned n, audience_fn *fn,
 
 /* ---- subscribing ---- */
 
-static int
-service_add(struct registry *r, const struct service *s, struct error *err)
+static struct http_broker *
+broker_of_sub(const struct http_sub *hs)
 {
-	return registry_add(r, s, REGISTER_TTL_MS, err);
+	return http_of(hs->sub->broker);
+}
+
+/* In all registries that it should be in. */
+static void
+check_subscribed(struct http_sub *hs)
+{
+	for (unsigned d = 0; d < DIALECTS; d++)
+		if (hs->reply[d].priv)
+			return;
+	if (hs->told)
+		return;
+	hs->told = true;
+	broker_subscribed(hs->sub, NULL);
+}
+
+static void
+service_added(struct registry_reply *r, const struct error *err)
+{
+	struct http_sub *hs = r->arg;
+
+	if (!err) {
+		check_subscribed(hs);
+	} else if (hs->told) {
+		log_warn("%.*s: could not register again: %s", BYTES_FMT(hs->sub->topic), err->text);
+	} else {
+		hs->told = true;
+		broker_subscribed(hs->sub, err);
+	}
 }
 
 static int
-service_remove(struct registry *r, const struct service *s, struct error *err)
+service_add(struct http_sub *hs, unsigned dialect, const struct service *s, struct error *err)
+{
+	struct registry_reply *reply = &hs->reply[dialect];
+
+	/* The last time it was asked has not been answered yet. */
+	if (reply->priv)
+		return 0;
+	reply->done = service_added;
+	reply->arg = hs;
+	return registry_add(broker_of_sub(hs)->registry, s, REGISTER_TTL_MS, reply, err);
+}
+
+static int
+service_remove(struct http_sub *hs, unsigned dialect, const struct service *s, struct error *err)
 {
 	(void)err;
-	registry_remove(r, s);
+	registry_forget(broker_of_sub(hs)->registry, &hs->reply[dialect]);
+	registry_remove(broker_of_sub(hs)->registry, s);
 	return 0;
 }
 
@@ -119,7 +182,7 @@ refresh(struct loop_timer *t)
 	struct error err;
 
 	for (struct subscription *s = hb->b.subs; s; s = s->next)
-		if (s->priv && server_each_service(s->priv, service_add, &err) < 0)
+		if (s->priv && http_server_each_service(s->priv, service_add, &err) < 0)
 			log_warn("%.*s: could not register again: %s", BYTES_FMT(s->topic), err.text);
 	loop_timer_set(hb->loop, t, REGISTER_EVERY_MS);
 }
@@ -132,7 +195,7 @@ id_foreign(struct http_broker *hb, struct bytes id)
 
 	for (unsigned d = 0; d < DIALECTS && !why; d++)
 		if (hb->speaks[d])
-			why = registry_foreign(hb->registry, bytes_str(dialects[d].service), id);
+			why = registry_foreign(hb->registry, bytes_str(http_dialects[d].service), id);
 	return why;
 }
 
@@ -156,7 +219,9 @@ choose_id(struct http_broker *hb, struct http_sub *hs)
 		why = id_foreign(hb, buf_bytes(&id));
 	}
 	hs->id_len = buf_len(&id);
-	hs->id = xmemdup0(buf_data(&id), hs->id_len);
+	hs->id = (char *)xmalloc(sizeof OLD_ID - 1 + hs->id_len) + sizeof OLD_ID - 1;
+	memcpy(hs->id - (sizeof OLD_ID - 1), OLD_ID, sizeof OLD_ID - 1);
+	memcpy(hs->id, buf_data(&id), hs->id_len);
 	buf_release(&id);
 	return why;
 }
@@ -186,77 +251,60 @@ http_subscribe(struct subscription *s, struct error *err)
 
 	if (!s->topic.n)
 		return error_set(err, ERR_USAGE, "the http broker has no empty topic");
-	if (check_group(s->opts.group, err) < 0 || server_open(hb, err) < 0)
+	if (check_group(s->opts.group, err) < 0 || http_server_open(hb, err) < 0)
 		return -1;
 	hs = xcalloc(1, sizeof *hs);
 	hs->sub = s;
 	s->priv = hs;
 	why = choose_id(hb, hs);
-	if (server_each_service(hs, service_add, err) < 0)
+	if (http_server_each_service(hs, service_add, err) < 0)
 		return -1;
 	if (why)
 		log_warn("%.*s: go-micro's programs will not find this subscriber: %s",
 			BYTES_FMT(s->topic), why);
 	if (!loop_timer_is_set(&hb->refresh))
 		loop_timer_set(hb->loop, &hb->refresh, REGISTER_EVERY_MS);
-	broker_subscribed(s, NULL);
+	check_subscribed(hs);
 	return 0;
 }
 
 static void
 http_unsubscribe(struct subscription *s)
 {
+	struct http_broker *hb = http_of(s->broker);
 	struct http_sub *hs = s->priv;
 	struct error ignored;
 
 	if (!hs)
 		return;
 	if (hs->id)
-		server_each_service(hs, service_remove, &ignored);
+		http_server_each_service(hs, service_remove, &ignored);
+	for (unsigned d = 0; d < DIALECTS; d++)
+		registry_forget(hb->registry, &hs->reply[d]);
 	s->priv = NULL;
-	free(hs->id);
+	free(hs->id ? hs->id - (sizeof OLD_ID - 1) : NULL);
 	free(hs);
 }
 
 static void
 http_ack(struct broker *b, uint64_t first, uint64_t last, bool ok)
 {
-	server_ack(http_of(b), first, last, ok);
+	http_server_ack(http_of(b), first, last, ok);
 }
 
 static void
 http_pause(struct broker *b, bool on)
 {
-	server_pause(http_of(b), on);
+	http_server_pause(http_of(b), on);
 }
 
 static void
 http_drain(struct broker *b)
 {
-	server_drain(http_of(b));
+	http_server_drain(http_of(b));
 }
 
 /* ---- life ---- */
-
-static int
-read_options(struct http_broker *hb, struct error *err)
-{
-	const char *dialect = broker_xopt(&hb->b, "dialect");
-	const char *depth = broker_xopt(&hb->b, "pipeline");
-	const char *max = broker_xopt(&hb->b, "body_max");
-	uint64_t n;
-
-	hb->speaks[DIALECT_NEW] = strcmp(dialect, "old") != 0;
-	hb->speaks[DIALECT_OLD] = strcmp(dialect, "new") != 0;
-	if (strcmp(dialect, "new") && strcmp(dialect, "old") && strcmp(dialect, "both"))
-		return error_set(err, ERR_USAGE, "-X http.dialect=%s: one of new, old, both", dialect);
-	if (!units_count(depth, 1000000, &n) || !n)
-		return error_set(err, ERR_USAGE, "-X http.pipeline=%s: a number from 1", depth);
-	hb->depth = (size_t)n;
-	if (!units_size(max, &hb->body_max) || !hb->body_max || hb->body_max > 1ull << 30)
-		return error_set(err, ERR_USAGE, "-X http.body_max=%s: a size up to 1G", max);
-	return limits_options(hb, err);
-}
 
 static int
 http_init(struct broker *b, struct error *err)
@@ -270,9 +318,12 @@ http_init(struct broker *b, struct error *err)
 	hb->audience.again.fn = audience_again;
 	hb->refresh.arg = hb->audience.again.arg = hb;
 	envelope_init(&hb->envelope);
-	directory_init(hb);
-	routes_init(hb);
-	return read_options(hb, err);
+	hb->speaks[DIALECT_NEW] = hb->dialect != 1;
+	hb->speaks[DIALECT_OLD] = hb->dialect != 0;
+	http_limits_init(hb);
+	for (unsigned d = 0; d < DIALECTS; d++)
+		hb->services[d] = hb->speaks[d] ? http_dialects[d].service : NULL;
+	return http_publish_init(hb, err);
 }
 
 static int
@@ -293,10 +344,9 @@ http_disconnect(struct broker *b)
 	loop_timer_clear(hb->loop, &hb->refresh);
 	loop_timer_clear(hb->loop, &hb->audience.again);
 	hb->audience.fn = NULL;
-	server_close(hb);
-	endpoints_release(hb);
-	routes_release(hb);
-	directory_release(hb);
+	hb->list.fn = NULL;
+	http_server_close(hb);
+	http_publish_stop(hb);
 }
 
 static void
@@ -309,14 +359,9 @@ http_release(struct broker *b)
 	buf_release(&hb->scratch);
 	buf_release(&hb->payload);
 	free((char *)hb->audience.topic.p);
-	secure_release(hb);
+	http_directory_release(&hb->dir);
+	http_secure_release(hb);
 	free(hb->deliveries);
-}
-
-static int
-http_publish(struct broker *b, const struct publication *p, struct error *err)
-{
-	return route_publish(http_of(b), p, err);
 }
 
 static const char *
@@ -334,7 +379,7 @@ const struct broker_ops http_broker_ops = {
 	.name = "http",
 	.default_address = "127.0.0.1:0",
 	.caps = BROKER_REGISTRY | BROKER_GROUP | BROKER_HEADER | BROKER_ACK | BROKER_AUDIENCE |
-		BROKER_NULL_BODY | BROKER_TLS,
+		BROKER_NULL_BODY | BROKER_TLS | BROKER_SHOWS_RAW,
 	.size = sizeof(struct http_broker),
 	.options = http_options,
 	.init = http_init,
@@ -348,6 +393,7 @@ const struct broker_ops http_broker_ops = {
 	.pause = http_pause,
 	.drain = http_drain,
 	.audience = http_audience,
+	.list = http_list,
 	.address = http_address,
 };
 

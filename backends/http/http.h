@@ -4,28 +4,33 @@
  * and registers a node for each of its topics; a publisher looks the nodes up
  * and POSTs the message to each.
  *
- *	http.c		the broker itself: options, dialects, the ops
+ *	http.c		the broker itself: options, http_dialects, the ops
  *	server.c	the subscriber: listening, events, registering
  *	conn.c		its connections, and the replies they owe
  *	request.c	what a request is answered
  *	limits.c	how much of time, memory and descriptors peers may take
- *	directory.c	the publisher's view of who subscribes: lookups, watches
+ *	publish.c	the publisher: events, and their fates
  *	route.c		from a topic to the nodes that must answer
+ *	directory.c	finding these: lookups, watches
+ *	peers.c		the nodes that are known, and which of them are one
  *	endpoint.c	one connection to a node: pipelining, failures
- *	exchange.c	the bytes of a request and of an answer
+ *	answer.c	the bytes of its answers
  *	secure.c	when either side speaks TLS
+ *	list.c		who subscribes to what, for mbus topics
  *
- * go-micro has two dialects that never see each other. We register with
+ * Each calls what stands below it in its half, and is told of the rest by callbacks.
+ *
+ * go-micro has two http_dialects that never see each other. We register with
  * both, each on a listener of its own, and publish to both.
  */
 #ifndef MBUS_HTTP_HTTP_H
 #define MBUS_HTTP_HTTP_H
 
+#include "backends/http/directory.h"
+#include "backends/http/endpoint.h"
 #include "backends/proto/envelope.h"
 #include "core/registry.h"
 #include "core/tls.h"
-
-enum { DIALECT_NEW, DIALECT_OLD, DIALECTS };
 
 struct dialect {
 	const char *service;		/* the name all its nodes are registered under */
@@ -34,7 +39,7 @@ struct dialect {
 	bool any_path;			/* the server takes every path */
 };
 
-extern const struct dialect dialects[DIALECTS];
+extern const struct dialect http_dialects[DIALECTS];
 
 #define VERSION_BROADCAST "ff.http.broadcast"
 #define HEADER_MICRO_TOPIC "Micro-Topic"
@@ -64,49 +69,38 @@ struct delivery {
 struct http_limits {
 	uint64_t header_ms, body_ms, idle_ms;
 	uint64_t memory_max, memory;
-	size_t conns_max, nconns, per_peer;
+	uint64_t conns_max, per_peer;
+	size_t nconns;
 	bool said_conns, said_peer, said_memory;
 	struct loop_task shed;
 };
 
+#define OLD_ID "old-"
+
 struct http_sub {
 	struct subscription *sub;
-	char *id;			/* of its node; the same in both dialects */
+	char *id;			/* of its node; the same in both http_dialects, but where
+					 * an id is of one service only: then "old-" is in
+					 * front, which is there (OLD_ID) */
 	size_t id_len;
+	struct registry_reply reply[DIALECTS];	/* of a registry that takes its time */
+	bool told;			/* broker_subscribed() has been called */
 };
 
-int limits_options(struct http_broker *, struct error *);
-void limits_files(struct http_broker *);
-int server_open(struct http_broker *, struct error *);	/* idempotent */
-void server_close(struct http_broker *);
-void server_pause(struct http_broker *, bool);
-void server_drain(struct http_broker *);
-void server_ack(struct http_broker *, uint64_t first, uint64_t last, bool ok);
+void http_limits_init(struct http_broker *);
+void http_limits_files(struct http_broker *);
+int http_server_open(struct http_broker *, struct error *);	/* idempotent */
+void http_server_close(struct http_broker *);
+void http_server_pause(struct http_broker *, bool);
+void http_server_drain(struct http_broker *);
+void http_server_ack(struct http_broker *, uint64_t first, uint64_t last, bool ok);
 /* Calls fn(service) for each registration of a subscription (one a dialect). */
-int server_each_service(struct http_sub *, int (*fn)(struct registry *,
+int http_server_each_service(struct http_sub *, int (*fn)(struct http_sub *, unsigned dialect,
 	const struct service *, struct error *), struct error *);
 
 /* ---- the publisher's side ---- */
 
-struct endpoint;
 struct route;
-
-/* A subscriber's node, as found. Counted: the directory holds one reference,
- * each request under way another. */
-struct peer {
-	unsigned refs;
-	uint32_t serial;		/* in the order found */
-	unsigned char dialect;
-	bool gone;			/* out of the directory */
-	bool secure;			/* wants TLS */
-	char *id, *address, *topic, *version;
-	size_t id_len, topic_len;
-	bool says_topic;		/* its own id is <topic>-<uuid>, whatever was found */
-	struct endpoint *endpoint;
-	struct peer *next, *prev;	/* the directory's list */
-	uint64_t name_hash, subscriber_hash;
-	struct peer *next_name, *next_subscriber;	/* in its buckets */
-};
 
 /* A published event under way. Reused, with the memory of its body. */
 struct flight {
@@ -122,45 +116,13 @@ struct flight {
 	struct flight *prev, *next;	/* all under way, the oldest first */
 };
 
-struct request {
-	struct flight *flight;		/* NULL: given up, its answer is ignored */
-	struct peer *peer;		/* one reference */
-	uint32_t first;			/* serial of the first node asked, of a queue */
-	bool unsure;			/* it may have arrived at a node before this one */
-	bool lost;			/* was sent once, and that connection went */
-	bool skipped;			/* given up before it was sent */
-};
-
-enum { PEER_BUCKETS = 1024 };		/* a power of two */
-
-/* By what a node calls itself, and by whose it is. */
-struct peer_index {
-	struct peer *name[PEER_BUCKETS];
-	struct peer *subscriber[DIALECTS][PEER_BUCKETS];
-};
-
-struct directory {
-	struct peer *peers;
-	struct peer_index *index;	/* NULL: there never was a peer */
-	uint32_t serials;
-	size_t npeers, peer_bytes;
-	bool said_full, crowded;	/* it is full; of nodes that are all needed */
-	bool said_refused;
-	struct lookup lookup[DIALECTS];
-	struct watch watch[DIALECTS];
-	bool looking[DIALECTS];
-	bool hit[DIALECTS];		/* this lookup found somebody who was asked for */
-	bool changed;
-	uint64_t looked_ns;		/* when the last lookup ended; 0: never */
-	struct loop_timer watch_timer;
-};
-
-/* The nodes of a topic with one version: a queue, or the broadcast. */
+/* The nodes of a topic with one version: a queue, or the broadcast. A member of a queue
+ * is a subscriber: most often one node, but all that say to be it. */
 struct group {
 	const char *version;		/* borrowed from its first peer */
 	bool broadcast;
-	struct peer **peers;
-	size_t npeers;
+	struct peer **peers;		/* of a queue: member by member */
+	size_t npeers, nmembers;
 	size_t turn;
 };
 
@@ -170,6 +132,7 @@ struct route {
 	bool dirty;			/* the directory has changed since */
 	bool asked;			/* has events that wait for a lookup */
 	bool looked_up;			/* which has ended: they are being let go */
+	bool doubtful;			/* goodbyes were said for nodes of it */
 	uint64_t none_until_ns;		/* nobody was there: do not ask again before */
 	struct group *groups;
 	size_t ngroups;
@@ -179,15 +142,16 @@ struct route {
 	struct route *next;
 };
 
-enum { ROUTE_BUCKETS = 256, ENDPOINT_BUCKETS = 256 };
+enum { ROUTE_BUCKETS = 256 };
 
 struct http_broker {
 	struct broker b;
 	struct loop *loop;
 	struct registry *registry;
 	char uuid[37];
-	uint64_t hash_seed;		/* others choose what is hashed */
-	bool speaks[DIALECTS];		/* -X http.dialect */
+	int dialect;			/* -X http.dialect: new, old, both */
+	bool speaks[DIALECTS];
+	const char *only;
 	uint64_t body_max;
 	struct http_limits limits;
 
@@ -207,15 +171,16 @@ struct http_broker {
 	char date[30];
 	int64_t date_s;
 
+	const char *services[DIALECTS];	/* of the http_dialects that are spoken */
 	struct directory dir;
+	bool said_refused, said_rivals;
 	struct route *routes[ROUTE_BUCKETS];
 	struct route *last_route;
 	size_t nroutes;
 	bool routes_walked;
-	struct endpoint *endpoints[ENDPOINT_BUCKETS];
+	struct endpoints endpoints;
 	struct flight *oldest_flight, *newest_flight, *free_flights;
 	struct loop_timer expiry;
-	size_t depth;			/* requests in flight on one connection */
 
 	struct {			/* --wait */
 		audience_fn *fn;
@@ -224,77 +189,55 @@ struct http_broker {
 		unsigned n;
 		struct loop_timer again;
 	} audience;
+
+	struct {			/* mbus topics; fn NULL: not asked for */
+		listing_fn *fn;
+		void *arg;
+		const char *const *topics;
+		size_t n;
+	} list;
 };
 
 /* secure.c */
 /* Does the subscriber's side speak TLS? */
-bool secure_server(const struct http_broker *);
+bool http_secure_server(const struct http_broker *);
 /* Once the listener is there: its host goes into a self-made certificate. */
-int secure_server_open(struct http_broker *, const struct server *, struct error *);
-int secure_accept(struct http_broker *, struct stream *, struct error *);
+int http_secure_server_open(struct http_broker *, const struct server *, struct error *);
+int http_secure_accept(struct http_broker *, struct stream *, struct error *);
 /* Instead of accepting: says no in TLS, and the stream is to be closed. */
-void secure_refuse(struct stream *);
-int secure_connect(struct http_broker *, struct stream *, const char *address, struct error *);
+void http_secure_refuse(struct stream *);
+int http_secure_connect(struct http_broker *, struct stream *, const char *address,
+	struct error *);
 /* Why the user will not have that node spoken to; NULL: nothing is against it. */
-const struct error *secure_unfit(const struct http_broker *, const struct peer *);
+const struct error *http_secure_unfit(const struct http_broker *, const struct peer *);
 /* A connection that never came up: a go-micro publisher says nothing about it. */
-void secure_failed(struct http_broker *, const struct error *);
-/* Is that what a server that wants TLS says to a plain request? */
-bool secure_wanted(const char *p, size_t n);
-void secure_release(struct http_broker *);
-
-/* directory.c */
-void directory_init(struct http_broker *);
-void directory_release(struct http_broker *);
-/* Starts a lookup of both dialects unless one is under way; ends by
- * routes_looked_up(). -1: could not even be asked. */
-int directory_look(struct http_broker *, struct error *);
-bool directory_is_looking(const struct http_broker *);
-int directory_watch(struct http_broker *, struct error *);
-/* Distinct subscribers of a topic. */
-unsigned directory_count(const struct http_broker *, struct bytes topic);
-/* The peer is believed gone: nobody listens at its address. */
-void directory_drop(struct http_broker *, struct peer *);
-void peer_ref(struct peer *);
-void peer_unref(struct http_broker *, struct peer *);
-bool peer_has_topic(const struct peer *, struct bytes topic);
-/* Of the peers of one subscriber (of ours, which is in both dialects) the one to
- * send to: of the new dialect, the one known longest. */
-struct peer *peer_of_subscriber(const struct http_broker *, const struct peer *);
-/* For tables of what others choose. */
-uint64_t http_hash(uint64_t, struct bytes);
+void http_secure_failed(struct http_broker *, const struct error *);
+void http_secure_release(struct http_broker *);
 
 /* route.c */
-void routes_init(struct http_broker *);
-int route_publish(struct http_broker *, const struct publication *, struct error *);
-/* Is anybody waiting for nodes of that topic? */
-bool route_wanted(struct http_broker *, struct bytes topic);
-/* There is a node of that topic which is not believed. */
-void route_refused(struct http_broker *, struct bytes topic, const struct node *,
-	const char *why);
-/* A lookup of both dialects has ended. err: it could not be done. */
-void routes_looked_up(struct http_broker *, const struct error *err);
+struct route *http_route_find(struct http_broker *, struct bytes topic);
+struct route *http_route_get(struct http_broker *, struct bytes topic);
+/* The groups as the directory has them now. */
+void http_route_make(struct http_broker *, struct route *);
+struct group *http_route_group(struct route *, const char *version);
 /* The directory has changed: routes are made anew when next used. */
-void routes_changed(struct http_broker *);
-/* A request has its result, and is the callee's. err NULL: 200. sent: it may have
- * arrived all the same. */
-void route_result(struct http_broker *, struct request *, const struct error *err, bool sent);
-void routes_release(struct http_broker *);
-/* --wait: looks whether enough are there by now (http.c). */
-void audience_check(struct http_broker *, const struct error *err);
+void http_routes_dirty(struct http_broker *);
+void http_routes_release(struct http_broker *);
 
-/* endpoint.c */
-struct endpoint *endpoint_get(struct http_broker *, const struct peer *);
-/* Takes the request (by value): its result follows by route_result(), never
- * from within. */
-void endpoint_send(struct http_broker *, struct endpoint *, const struct request *);
-/* The flight has ended: its requests are forgotten, their answers ignored.
- * Returns how many of them had been sent. */
-unsigned endpoints_forget(struct http_broker *, struct flight *);
-/* Nobody refers to it any more. */
-void endpoint_unused(struct http_broker *, struct endpoint *);
-/* When not NULL: why it cannot be reached at the moment. */
-const struct error *endpoint_down(const struct endpoint *);
-void endpoints_release(struct http_broker *);
+/* publish.c */
+int http_publish_init(struct http_broker *, struct error *);
+int http_publish(struct broker *, const struct publication *, struct error *);
+/* Forgets all that is under way, and who is there. */
+void http_publish_stop(struct http_broker *);
+/* --wait (http.c): whose subscribers are waited for; and looks whether enough are there
+ * by now. */
+bool http_audience_waits(const struct http_broker *, struct bytes topic);
+void http_audience_check(struct http_broker *, const struct error *err);
+
+/* list.c */
+int http_list(struct broker *, const char *const *topics, size_t n, bool groups, listing_fn *,
+	void *arg, struct error *);
+/* The lookup that it began is over. */
+void http_list_looked_up(struct http_broker *, const struct error *err);
 
 #endif

@@ -15,7 +15,6 @@
 #include "backends/http/conn.h"
 #include "core/log.h"
 #include "core/net.h"
-#include "core/units.h"
 
 enum {
 	BODY_RATE = 16 * 1024,		/* bytes a second that earn a body more time */
@@ -28,7 +27,7 @@ enum {
 /* ---- memory ---- */
 
 void
-limits_account(struct conn *c)
+http_limits_account(struct conn *c)
 {
 	struct http_limits *l = &c->srv->hb->limits;
 	size_t size = stream_memory(c->stream) + c->body.end + c->head_bytes.cap +
@@ -50,7 +49,7 @@ conn_trim(struct conn *c)
 		c->slots = NULL;
 		c->cap = 0;
 	}
-	limits_account(c);
+	http_limits_account(c);
 }
 
 /* ---- time ---- */
@@ -104,16 +103,16 @@ conn_too_slow(struct conn *c)
 
 	log_verbose("http: %s: closed: %s", stream_peer(c->stream), what);
 	if (c->choked || c->phase == CONN_IDLE) {
-		conn_free(c);
+		http_conn_free(c);
 		return;
 	}
 	c->busy = true;
-	http_add_bad_request(conn_reply(c, true), 408, what);
-	conn_advance(c);
+	http_add_bad_request(http_conn_reply(c, true), 408, what);
+	http_conn_advance(c);
 	c->busy = false;
 	c->phase = CONN_IDLE;
 	if (c->doomed)
-		conn_free(c);
+		http_conn_free(c);
 	else
 		conn_watch_clock(c);
 }
@@ -126,7 +125,7 @@ conn_timeout(struct loop_timer *t)
 	uint64_t now = loop_clock_ns(), written = stream_written(c->stream);
 
 	if (c->linger) {
-		conn_free(c);
+		http_conn_free(c);
 		return;
 	}
 	if (c->choked && written != c->written) {
@@ -135,7 +134,7 @@ conn_timeout(struct loop_timer *t)
 	}
 	if (c->naps) {
 		c->naps = false;
-		conn_reading(c);
+		http_conn_reading(c);
 	}
 	if (c->closing)
 		c->phase = CONN_IDLE;
@@ -234,7 +233,7 @@ say_once(bool *said, const char *who, size_t max, const char *option)
 }
 
 bool
-limits_admit(struct server *srv, struct stream *st, uint64_t *host)
+http_limits_admit(struct server *srv, struct stream *st, uint64_t *host)
 {
 	struct http_broker *hb = srv->hb;
 	struct http_limits *l = &hb->limits;
@@ -256,11 +255,11 @@ limits_admit(struct server *srv, struct stream *st, uint64_t *host)
 		return true;
 	if (victim) {
 		log_debug("http: %s: closed for %s", stream_peer(victim->stream), stream_peer(st));
-		conn_free(victim);
+		http_conn_free(victim);
 		return true;
 	}
 	if (hb->tls_server)
-		secure_refuse(st);
+		http_secure_refuse(st);
 	else
 		http_add_bad_request(stream_out(st), 503, "too many connections");
 	stream_flush(st);
@@ -290,7 +289,7 @@ shed(struct loop_task *t)
 			http_add_bad_request(stream_out(c->stream), 503, "too much at once");
 			stream_flush(c->stream);
 		}
-		conn_free(c);
+		http_conn_free(c);
 	}
 	loop_task_cancel(t);
 }
@@ -298,7 +297,7 @@ shed(struct loop_task *t)
 /* ---- what conn.c and request.c tell ---- */
 
 void
-limits_begin(struct conn *c)
+http_limits_begin(struct conn *c)
 {
 	c->timer.fn = conn_timeout;
 	c->timer.arg = c;
@@ -309,7 +308,7 @@ limits_begin(struct conn *c)
 }
 
 void
-limits_end(struct conn *c)
+http_limits_end(struct conn *c)
 {
 	struct http_limits *l = &c->srv->hb->limits;
 
@@ -319,7 +318,7 @@ limits_end(struct conn *c)
 }
 
 void
-limits_reading(struct conn *c, bool on)
+http_limits_reading(struct conn *c, bool on)
 {
 	uint64_t now = loop_now_ns(c->srv->hb->loop);
 
@@ -334,7 +333,7 @@ limits_reading(struct conn *c, bool on)
 }
 
 void
-limits_choked(struct conn *c)
+http_limits_choked(struct conn *c)
 {
 	c->choked = true;
 	c->stuck_ns = loop_now_ns(c->srv->hb->loop);
@@ -343,14 +342,14 @@ limits_choked(struct conn *c)
 }
 
 void
-limits_nap(struct conn *c)
+http_limits_nap(struct conn *c)
 {
 	c->naps = true;
 	loop_timer_set(c->srv->hb->loop, &c->timer, NAP_MS);
 }
 
 void
-limits_read(struct conn *c, size_t n, size_t left)
+http_limits_read(struct conn *c, size_t n, size_t left)
 {
 	enum conn_phase phase = c->need || c->chunked ? CONN_BODY : left ? CONN_HEAD : CONN_IDLE;
 
@@ -364,58 +363,26 @@ limits_read(struct conn *c, size_t n, size_t left)
 		c->phase_bytes += n - c->left;
 	}
 	c->left = left;
-	limits_account(c);
+	http_limits_account(c);
 }
 
 /* ---- options ---- */
 
-static int
-duration(struct http_broker *hb, const char *name, uint64_t *out, struct error *err)
-{
-	const char *text = broker_xopt(&hb->b, name);
-
-	if (!units_duration_ms(text, out) || !*out || *out > 86400000)
-		return error_set(err, ERR_USAGE, "-X http.%s=%s: a time up to a day", name, text);
-	return 0;
-}
-
-static int
-count(struct http_broker *hb, const char *name, size_t *out, struct error *err)
-{
-	const char *text = broker_xopt(&hb->b, name);
-	uint64_t n;
-
-	if (!units_count(text, 1000000, &n) || !n)
-		return error_set(err, ERR_USAGE, "-X http.%s=%s: a number from 1", name, text);
-	*out = (size_t)n;
-	return 0;
-}
-
-int
-limits_options(struct http_broker *hb, struct error *err)
+void
+http_limits_init(struct http_broker *hb)
 {
 	struct http_limits *l = &hb->limits;
-	const char *memory = broker_xopt(&hb->b, "memory_max");
 
 	l->shed.fn = shed;
 	l->shed.arg = hb;
-	if (duration(hb, "header_timeout", &l->header_ms, err) < 0 ||
-	    duration(hb, "body_timeout", &l->body_ms, err) < 0 ||
-	    duration(hb, "idle_timeout", &l->idle_ms, err) < 0 ||
-	    count(hb, "max_connections", &l->conns_max, err) < 0 ||
-	    count(hb, "max_per_peer", &l->per_peer, err) < 0)
-		return -1;
-	if (!units_size(memory, &l->memory_max) || !l->memory_max || l->memory_max > 1ull << 40)
-		return error_set(err, ERR_USAGE, "-X http.memory_max=%s: a size up to 1T", memory);
 	/* One message of the largest size must have room, chunked or not. */
 	if (l->memory_max < 2 * hb->body_max + HTTP_HEAD_MAX)
 		l->memory_max = 2 * hb->body_max + HTTP_HEAD_MAX;
-	return 0;
 }
 
 /* As many descriptors as the connections may need, as far as that is allowed. */
 void
-limits_files(struct http_broker *hb)
+http_limits_files(struct http_broker *hb)
 {
 	struct http_limits *l = &hb->limits;
 	rlim_t want = l->conns_max + FILES_SPARE;

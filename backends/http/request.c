@@ -55,11 +55,11 @@ conn_handle(struct conn *c, const struct http_head *h, char *body, size_t len)
 	bool last = !h->keep_alive, null;
 
 	if (!d->any_path && !bytes_eq(http_path(h->target), bytes_str(d->path))) {
-		http_add_page_not_found(conn_reply(c, last), http_today(hb), last);
+		http_add_page_not_found(http_conn_reply(c, last), http_today(hb), last);
 		return;
 	}
 	if (!bytes_eq(h->method, BYTES("POST"))) {
-		conn_error(c, 405, "", BYTES("Method not allowed"), last);
+		http_conn_error(c, 405, "", BYTES("Method not allowed"), last);
 		return;
 	}
 	if (is_form(h->content_type))
@@ -70,20 +70,20 @@ conn_handle(struct conn *c, const struct http_head *h, char *body, size_t len)
 		buf_add(&hb->payload, body, len);
 	}
 	if (envelope_read(&hb->envelope, body, len) < 0) {
-		conn_error(c, null ? 400 : 500, "Error parsing request body: ",
+		http_conn_error(c, null ? 400 : 500, "Error parsing request body: ",
 			bytes_str(hb->envelope.error), last);
 		return;
 	}
 	th = message_header(&hb->envelope.msg, bytes_str(d->topic_header));
 	if (!th || !th->value.n) {
-		conn_error(c, 500, "", BYTES("Topic not found"), last);
+		http_conn_error(c, 500, "", BYTES("Topic not found"), last);
 		return;
 	}
 	topic = th->value;	/* the headers are moved by delivering */
 	if (!http_query(h->target, "id", id))
 		buf_clear(id);
-	if (!server_deliver(c, topic, buf_bytes(id), last))
-		conn_error(c, 404, "No subscription here for topic ",
+	if (!http_server_deliver(c, topic, buf_bytes(id), last))
+		http_conn_error(c, 404, "No subscription here for topic ",
 			bytes_of(topic.p, topic.n < TOPIC_SAID ? topic.n : TOPIC_SAID), last);
 }
 
@@ -93,7 +93,7 @@ static size_t
 conn_bad(struct conn *c, unsigned status, const char *why, size_t n)
 {
 	log_verbose("http: %s: bad request: %s", stream_peer(c->stream), why ? why : "cut short");
-	http_add_bad_request(conn_reply(c, true), status, why);
+	http_add_bad_request(http_conn_reply(c, true), status, why);
 	return n;
 }
 
@@ -108,7 +108,7 @@ conn_chunks(struct conn *c, char *p, size_t n)
 	if (r == HTTP_BAD) {
 		if (c->chunks.left > max || c->chunks.total > max - c->chunks.left)
 			return conn_bad(c, 413, why, n);
-		conn_error(c, 500, CANNOT_READ, bytes_str(why), true);
+		http_conn_error(c, 500, CANNOT_READ, bytes_str(why), true);
 		return n;
 	}
 	buf_add(&c->body, p, len);
@@ -209,17 +209,17 @@ conn_data(struct stream *st, char *p, size_t n)
 			break;
 		used += took;
 		if (c->nreplies >= errors + ERRORS_AT_ONCE)
-			limits_nap(c);
+			http_limits_nap(c);
 	}
 	if (c->closing)
 		used = n;
 	c->begun = used < n;
-	limits_read(c, n, n - used);
+	http_limits_read(c, n, n - used);
 	if (!c->doomed)
-		conn_advance(c);
+		http_conn_advance(c);
 	c->busy = false;
 	if (c->doomed)
-		conn_free(c);
+		http_conn_free(c);
 	return used;
 }
 
@@ -229,20 +229,20 @@ conn_closed(struct stream *st, const struct error *err)
 	struct conn *c = stream_arg(st);
 
 	if (err && stream_is_shaking(st))
-		secure_failed(c->srv->hb, err);
+		http_secure_failed(c->srv->hb, err);
 	else if (err)
 		log_debug("http: %s", err->text);
 	if (err || c->linger) {
-		conn_free(c);
+		http_conn_free(c);
 		return;
 	}
 	/* A peer may close its sending side and still wait for the replies. */
 	if (!c->closing && (c->need || c->chunked))
-		conn_error(c, 500, CANNOT_READ, BYTES("unexpected EOF"), c->chunked);
+		http_conn_error(c, 500, CANNOT_READ, BYTES("unexpected EOF"), c->chunked);
 	else if (!c->closing && c->begun)
 		conn_bad(c, 400, NULL, 0);
 	c->closing = c->hang_up = true;
-	conn_advance(c);
+	http_conn_advance(c);
 }
 
 static void
@@ -251,12 +251,12 @@ conn_drained(struct stream *st)
 	struct conn *c = stream_arg(st);
 
 	c->choked = false;
-	conn_reading(c);
+	http_conn_reading(c);
 	if (c->srv->hb->b.draining)
-		server_drain(c->srv->hb);
+		http_server_drain(c->srv->hb);
 }
 
-const struct stream_ops conn_ops = {
+const struct stream_ops http_conn_ops = {
 	.on_data = conn_data,
 	.on_drained = conn_drained,
 	.on_closed = conn_closed,

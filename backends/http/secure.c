@@ -23,7 +23,7 @@ options(const struct http_broker *hb)
 
 /* As in go-micro, a certificate says enough. */
 bool
-secure_server(const struct http_broker *hb)
+http_secure_server(const struct http_broker *hb)
 {
 	const struct tls_options *o = options(hb);
 
@@ -46,7 +46,7 @@ host_of(const char *address, char out[256])
  * are told, which they will look for in the certificate: go-micro leaves that out,
  * and a certificate for 0.0.0.0 or for localhost alone then fits nothing. */
 int
-secure_server_open(struct http_broker *hb, const struct server *srv, struct error *err)
+http_secure_server_open(struct http_broker *hb, const struct server *srv, struct error *err)
 {
 	const char *given = hb->b.opts.address ? hb->b.opts.address : hb->b.ops->default_address;
 	char host[256], told[256];
@@ -66,7 +66,7 @@ secure_server_open(struct http_broker *hb, const struct server *srv, struct erro
 }
 
 int
-secure_accept(struct http_broker *hb, struct stream *st, struct error *err)
+http_secure_accept(struct http_broker *hb, struct stream *st, struct error *err)
 {
 	return stream_start_tls(st, hb->tls_server, NULL, err);
 }
@@ -74,7 +74,7 @@ secure_accept(struct http_broker *hb, struct stream *st, struct error *err)
 /* An alert before any greeting: fatal, internal_error, which is what there is for a
  * server that cannot. Words would be taken for another protocol's. */
 void
-secure_refuse(struct stream *st)
+http_secure_refuse(struct stream *st)
 {
 	static const char alert[] = { 0x15, 3, 1, 0, 2, 2, 80 };
 
@@ -82,7 +82,7 @@ secure_refuse(struct stream *st)
 }
 
 void
-secure_failed(struct http_broker *hb, const struct error *err)
+http_secure_failed(struct http_broker *hb, const struct error *err)
 {
 	uint64_t now = loop_now_ns(hb->loop);
 
@@ -98,7 +98,7 @@ secure_failed(struct http_broker *hb, const struct error *err)
 /* ---- the publisher's side ---- */
 
 int
-secure_connect(struct http_broker *hb, struct stream *st, const char *address,
+http_secure_connect(struct http_broker *hb, struct stream *st, const char *address,
 	struct error *err)
 {
 	char host[256];
@@ -111,7 +111,7 @@ secure_connect(struct http_broker *hb, struct stream *st, const char *address,
 }
 
 const struct error *
-secure_unfit(const struct http_broker *hb, const struct peer *p)
+http_secure_unfit(const struct http_broker *hb, const struct peer *p)
 {
 	static struct error plain;
 
@@ -121,21 +121,8 @@ secure_unfit(const struct http_broker *hb, const struct peer *p)
 	return &plain;
 }
 
-bool
-secure_wanted(const char *p, size_t n)
-{
-	static const char gos_head[] = "HTTP/1.0 400 Bad Request\r\n\r\n";
-	static const char gos_words[] = "to an HTTPS server";
-	size_t head = sizeof gos_head - 1;
-
-	if (n > head && memcmp(p, gos_head, head) == 0)
-		return memmem(p + head, n - head, gos_words, sizeof gos_words - 1) != NULL;
-	/* An alert: the record type, and a version's first byte. */
-	return n >= 2 && p[0] == 0x15 && p[1] == 3;
-}
-
 void
-secure_release(struct http_broker *hb)
+http_secure_release(struct http_broker *hb)
 {
 	tls_free(hb->tls_client);
 	tls_free(hb->tls_server);

@@ -43,11 +43,11 @@ settle(struct http_broker *hb, uint64_t number, bool ok)
 	s->waiting--;
 	s->failed |= !ok;
 	if (d->slot == c->head && (!s->waiting || s->failed))
-		conn_advance(c);
+		http_conn_advance(c);
 }
 
 void
-server_ack(struct http_broker *hb, uint64_t first, uint64_t last, bool ok)
+http_server_ack(struct http_broker *hb, uint64_t first, uint64_t last, bool ok)
 {
 	http_today(hb);
 	for (uint64_t n = first; n <= last; n++)
@@ -80,6 +80,12 @@ hide_topic_headers(const struct dialect *d, struct message *msg, struct header *
 		msg->headers = NULL;	/* the topic's was the only one */
 }
 
+static struct bytes
+old_id(const struct http_sub *hs)
+{
+	return bytes_of(hs->id - (sizeof OLD_ID - 1), hs->id_len + sizeof OLD_ID - 1);
+}
+
 /* Its id as registered, or as go-micro would have it: a publisher may know that
  * the registry spoils some names. */
 static bool
@@ -87,7 +93,7 @@ sub_has_id(const struct http_broker *hb, const struct http_sub *hs, struct bytes
 {
 	struct bytes topic = hs->sub->topic;
 
-	if (bytes_eq(bytes_of(hs->id, hs->id_len), id))
+	if (bytes_eq(bytes_of(hs->id, hs->id_len), id) || bytes_eq(old_id(hs), id))
 		return true;
 	return id.n == topic.n + 37 && id.p[topic.n] == '-' &&
 		memcmp(id.p, topic.p, topic.n) == 0 &&
@@ -96,7 +102,7 @@ sub_has_id(const struct http_broker *hb, const struct http_sub *hs, struct bytes
 
 /* Gives the event to every subscription of that topic and id; false: none. */
 bool
-server_deliver(struct conn *c, struct bytes topic, struct bytes id, bool last)
+http_server_deliver(struct conn *c, struct bytes topic, struct bytes id, bool last)
 {
 	struct http_broker *hb = c->srv->hb;
 	struct event ev = event_none;
@@ -120,7 +126,7 @@ server_deliver(struct conn *c, struct bytes topic, struct bytes id, bool last)
 		if (!hs || !bytes_eq(s->topic, topic) || !sub_has_id(hb, hs, id))
 			continue;
 		if (!slot) {
-			slot = conn_push(c);
+			slot = http_conn_push(c);
 			slot->close = last;
 			slot->waiting = 1;	/* not settled while in here */
 		}
@@ -128,7 +134,7 @@ server_deliver(struct conn *c, struct bytes topic, struct bytes id, bool last)
 		number = hb->b.delivered + 1;
 		remember(hb, number, c, at);
 		if (broker_deliver(s, &ev) == EVENT_DROPPED)
-			server_ack(hb, number, number, false);
+			http_server_ack(hb, number, number, false);
 		slot = &c->slots[at & (c->cap - 1)];
 		if (c->doomed)
 			break;
@@ -143,7 +149,7 @@ server_deliver(struct conn *c, struct bytes topic, struct bytes id, bool last)
 
 /* The run ends: have all replies left? */
 void
-server_drain(struct http_broker *hb)
+http_server_drain(struct http_broker *hb)
 {
 	bool waiting = false;
 
@@ -164,16 +170,16 @@ server_accept(struct listener *l, struct stream *st, void *arg)
 	uint64_t host;
 
 	(void)l;
-	if (!limits_admit(srv, st, &host)) {
+	if (!http_limits_admit(srv, st, &host)) {
 		stream_close(st);
 		return;
 	}
-	if (srv->hb->tls_server && secure_accept(srv->hb, st, &err) < 0) {
+	if (srv->hb->tls_server && http_secure_accept(srv->hb, st, &err) < 0) {
 		log_warn("http: %s", err.text);
 		stream_close(st);
 		return;
 	}
-	conn_new(srv, st)->host = host;
+	http_conn_new(srv, st)->host = host;
 }
 
 /* ---- listening ---- */
@@ -197,7 +203,7 @@ listen_address(const struct http_broker *hb, bool first, char *out, size_t size)
 }
 
 int
-server_open(struct http_broker *hb, struct error *err)
+http_server_open(struct http_broker *hb, struct error *err)
 {
 	struct stream_limits limits = {
 		.input_max = (size_t)hb->body_max + HTTP_HEAD_MAX,
@@ -205,7 +211,7 @@ server_open(struct http_broker *hb, struct error *err)
 	};
 	bool first = true;
 
-	limits_files(hb);
+	http_limits_files(hb);
 	for (unsigned i = 0; i < DIALECTS; i++) {
 		struct server *srv = &hb->server[i];
 		union sockaddr_any a;
@@ -217,8 +223,8 @@ server_open(struct http_broker *hb, struct error *err)
 		if (!srv->listener) {
 			listen_address(hb, first, address, sizeof address);
 			srv->hb = hb;
-			srv->dialect = &dialects[i];
-			srv->listener = listener_open(hb->loop, address, &conn_ops, &limits,
+			srv->dialect = &http_dialects[i];
+			srv->listener = listener_open(hb->loop, address, &http_conn_ops, &limits,
 				server_accept, srv, err);
 			if (!srv->listener)
 				return -1;
@@ -226,10 +232,10 @@ server_open(struct http_broker *hb, struct error *err)
 				return error_set(err, ERR_USAGE, "%s: the http broker listens on TCP",
 					address);
 			net_advertise(&a, srv->advertised);
-			if (secure_server(hb) && secure_server_open(hb, srv, err) < 0)
+			if (http_secure_server(hb) && http_secure_server_open(hb, srv, err) < 0)
 				return -1;
 			log_verbose("http: listening on %s for %s, advertised as %s%s",
-				listener_address(srv->listener), dialects[i].service,
+				listener_address(srv->listener), http_dialects[i].service,
 				srv->advertised, hb->tls_server ? ", with TLS" : "");
 		}
 		first = false;
@@ -238,7 +244,7 @@ server_open(struct http_broker *hb, struct error *err)
 }
 
 void
-server_close(struct http_broker *hb)
+http_server_close(struct http_broker *hb)
 {
 	for (unsigned i = 0; i < DIALECTS; i++) {
 		struct server *srv = &hb->server[i];
@@ -247,14 +253,14 @@ server_close(struct http_broker *hb)
 		srv->listener = NULL;
 		while (srv->conns) {
 			stream_flush(srv->conns->stream);
-			conn_free(srv->conns);
+			http_conn_free(srv->conns);
 		}
 	}
 	loop_task_cancel(&hb->limits.shed);
 }
 
 void
-server_pause(struct http_broker *hb, bool on)
+http_server_pause(struct http_broker *hb, bool on)
 {
 	if (hb->paused == on)
 		return;
@@ -265,30 +271,45 @@ server_pause(struct http_broker *hb, bool on)
 		return;
 	for (unsigned i = 0; i < DIALECTS; i++)
 		for (struct conn *c = hb->server[i].conns; c; c = c->next)
-			conn_reading(c);
+			http_conn_reading(c);
+}
+
+static const char *
+server_port(const struct server *srv)
+{
+	return strrchr(srv->advertised, ':') + 1;
 }
 
 int
-server_each_service(struct http_sub *hs, int (*fn)(struct registry *, const struct service *,
-	struct error *), struct error *err)
+http_server_each_service(struct http_sub *hs, int (*fn)(struct http_sub *, unsigned dialect,
+	const struct service *, struct error *), struct error *err)
 {
 	struct http_broker *hb = (struct http_broker *)hs->sub->broker;
 	const char *group = hs->sub->opts.group;
+	bool both = hb->server[DIALECT_NEW].listener && hb->server[DIALECT_OLD].listener;
+	char ports[2 * sizeof "65535"];
 	struct keyval meta[] = {
 		{ BYTES("broker"), BYTES("http") },
 		{ BYTES("secure"), hb->tls_server ? BYTES("true") : BYTES("false") },
 		{ BYTES("topic"), hs->sub->topic },
+		{ BYTES("mbus.ports"), { ports, 0 } },
 	};
-	struct node node = { bytes_of(hs->id, hs->id_len), { NULL, 0 }, meta, 3 };
+	struct node node = { bytes_of(hs->id, hs->id_len), { NULL, 0 }, meta, both ? 4 : 3 };
 	struct service service = { .nodes = &node, .nnodes = 1 };
 
+	/* By this a publisher knows that the two nodes are one (peers.h). */
+	if (both)
+		meta[3].value.n = (size_t)snprintf(ports, sizeof ports, "%s,%s",
+			server_port(&hb->server[DIALECT_NEW]), server_port(&hb->server[DIALECT_OLD]));
 	service.version = group ? bytes_str(group) : BYTES(VERSION_BROADCAST);
 	for (unsigned i = 0; i < DIALECTS; i++) {
 		if (!hb->server[i].listener)
 			continue;
-		service.name = bytes_str(dialects[i].service);
+		service.name = bytes_str(http_dialects[i].service);
 		node.address = bytes_str(hb->server[i].advertised);
-		if (fn(hb->registry, &service, err) < 0)
+		node.id = both && i == DIALECT_OLD && hb->registry->ops->unique_ids ?
+			old_id(hs) : bytes_of(hs->id, hs->id_len);
+		if (fn(hs, i, &service, err) < 0)
 			return -1;
 	}
 	return 0;

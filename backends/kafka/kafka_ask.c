@@ -19,14 +19,14 @@ enum { ASK_RUNNING, ASK_DONE, ASK_ABANDONED };
 enum { ASK_SLICE_MS = 250, ASK_SLICE_MAX_MS = 4000, ASK_NAP_MS = 50 };
 
 bool
-ask_over(const struct kafka_ask *a)
+kafka_ask_over(const struct kafka_ask *a)
 {
 	return __atomic_load_n(&a->state, __ATOMIC_ACQUIRE) == ASK_ABANDONED ||
 		(a->until_ns && loop_clock_ns() >= a->until_ns);
 }
 
 int
-ask_slice_ms(const struct kafka_ask *a, unsigned attempt)
+kafka_ask_slice_ms(const struct kafka_ask *a, unsigned attempt)
 {
 	uint64_t now = loop_clock_ns();
 	int ms = attempt > 4 ? ASK_SLICE_MAX_MS : ASK_SLICE_MS << attempt;
@@ -36,7 +36,7 @@ ask_slice_ms(const struct kafka_ask *a, unsigned attempt)
 }
 
 void
-ask_nap(const struct kafka_ask *a)
+kafka_ask_nap(const struct kafka_ask *a)
 {
 	(void)a;
 	poll(NULL, 0, ASK_NAP_MS);
@@ -88,7 +88,7 @@ ask_next(struct kafka_client *c)
 }
 
 void
-ask_start(struct kafka_client *c, struct kafka_ask *a)
+kafka_ask_start(struct kafka_client *c, struct kafka_ask *a)
 {
 	struct kafka_ask **end = &c->waiting;
 
@@ -101,7 +101,7 @@ ask_start(struct kafka_client *c, struct kafka_ask *a)
 }
 
 void
-ask_poll(struct kafka_client *c)
+kafka_ask_poll(struct kafka_client *c)
 {
 	struct kafka_ask *a = c->ask;
 
@@ -114,7 +114,7 @@ ask_poll(struct kafka_client *c)
 }
 
 bool
-ask_abandon(struct kafka_client *c)
+kafka_ask_abandon(struct kafka_client *c)
 {
 	struct kafka_ask *a;
 	int was = ASK_RUNNING;

@@ -3,8 +3,8 @@
  * A handle of the library. The library connects when it likes, again and again, and
  * calls nothing a failure; so what is a connection that cannot be made is decided here:
  * a login or a certificate that is refused at once; no server that can be reached
- * after a short while (a host may have several addresses, of which the first refuses);
- * no answer within the time the user allows.
+ * after a short while, in which the library itself tries again; no answer within the time
+ * the user allows.
  */
 #include "backends/kafka/kafka.h"
 
@@ -12,25 +12,28 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/address.h"
 #include "core/log.h"
 #include "core/one_cpu.h"
+#include "core/thread.h"
 
-enum { DOWN_MS = 250, BACK_MS = 1000 };
+enum { DOWN_MS = 250, DOWN_OF_SEVERAL_MS = 1000, BACK_MS = 1000, CLOSE_MS = 1000 };
 
 bool
-client_is_up(struct kafka_client *c)
+kafka_client_is_up(struct kafka_client *c)
 {
 	/* -1 until the first answer about the cluster. */
 	if (!c->up && c->rk && rd_kafka_controllerid(c->rk, 0) >= 0) {
 		c->up = true;
 		c->down_told = false;
+		c->last.kind = ERR_NONE;
 		loop_timer_clear(c->kb->b.loop, &c->deadline);
 	}
 	return c->up;
 }
 
 void
-client_fail(struct kafka_client *c, const struct error *err)
+kafka_client_fail(struct kafka_client *c, const struct error *err)
 {
 	if (c->dead)
 		return;
@@ -46,7 +49,7 @@ client_deadline(struct loop_timer *t)
 	struct kafka_client *c = t->arg;
 	struct error err;
 
-	if (client_is_up(c) || c->dead)
+	if (kafka_client_is_up(c) || c->dead)
 		return;
 	if (c->last.kind)
 		err = c->last;
@@ -56,7 +59,26 @@ client_deadline(struct loop_timer *t)
 	if (err.kind != ERR_AUTH)
 		err.kind = ERR_CONNECT;
 	error_prefix(&err, "%s", c->kb->servers);
-	client_fail(c, &err);
+	kafka_client_fail(c, &err);
+}
+
+void
+kafka_client_unanswered(const struct kafka_client *c, rd_kafka_resp_err_t code, struct error *err)
+{
+	kafka_error(err, code, NULL);
+	if (c->last.kind)
+		*err = c->last;
+	else if (err->kind == ERR_TIMEOUT)
+		error_set(err, ERR_CONNECT, "no answer of the server that has it within %g s",
+			c->kb->b.opts.connect_timeout_ms / 1000.0);
+}
+
+uint64_t
+kafka_client_until(const struct kafka_client *c)
+{
+	unsigned ms = c->kb->b.opts.connect_timeout_ms;
+
+	return ms ? loop_clock_ns() + ms * UINT64_C(1000000) : 0;
 }
 
 /* ---- a connection that was lost ---- */
@@ -67,12 +89,12 @@ back_run(struct kafka_ask *a)
 {
 	const struct rd_kafka_metadata *md;
 
-	for (unsigned i = 0; !ask_over(a); i++) {
-		if (rd_kafka_metadata(a->rk, 0, NULL, &md, ask_slice_ms(a, i)) == 0) {
+	for (unsigned i = 0; !kafka_ask_over(a); i++) {
+		if (rd_kafka_metadata(a->rk, 0, NULL, &md, kafka_ask_slice_ms(a, i)) == 0) {
 			rd_kafka_metadata_destroy(md);
 			return;
 		}
-		ask_nap(a);
+		kafka_ask_nap(a);
 	}
 }
 
@@ -104,7 +126,7 @@ back_start(struct kafka_client *c)
 	a->run = back_run;
 	a->done = back_done;
 	a->drop = back_drop;
-	ask_start(c, a);
+	kafka_ask_start(c, a);
 }
 
 /* An attempt is a time in which the library could have connected. */
@@ -126,7 +148,7 @@ client_try(struct kafka_client *c)
 	if (most)
 		error_prefix(&err, "not connected again in %u %s", most, most == 1 ? "try" : "tries");
 	error_prefix(&err, "%s", c->kb->servers);
-	client_fail(c, &err);
+	kafka_client_fail(c, &err);
 }
 
 static void
@@ -154,6 +176,42 @@ client_lost(struct kafka_client *c)
 	}
 }
 
+/* Which of the servers it was: "[ssl://]HOST:PORT/bootstrap: ..." is what the library says. */
+static void
+client_refused(struct kafka_client *c, const char *reason)
+{
+	const char *scheme = strstr(reason, "://"), *name = scheme ? scheme + 3 : reason;
+	struct bytes list = bytes_str(c->kb->servers), one;
+
+	for (unsigned i = 0; address_next(&list, &one); i++) {
+		if (i < 64 && strncmp(name, one.p, one.n) == 0 && name[one.n] == '/')
+			c->refused |= UINT64_C(1) << i;
+		c->listed = i + 1;
+	}
+}
+
+/* The library calls all servers down when some are that it has not tried: with a group it
+ * counts the coordinator, which it does not know yet. */
+static bool
+all_refused(const struct kafka_client *c)
+{
+	return c->listed <= 1 || c->listed > 64 ||
+		c->refused == UINT64_MAX >> (64 - c->listed);
+}
+
+/* Nobody can be reached, and nobody could before. */
+static void
+client_down(struct kafka_client *c)
+{
+	unsigned wait_ms = c->listed > 1 ? DOWN_OF_SEVERAL_MS : DOWN_MS;
+
+	if (!c->all_down || c->down_told || !all_refused(c))
+		return;
+	c->down_told = true;
+	if (c->kb->b.opts.connect_timeout_ms > wait_ms)
+		loop_timer_set(c->kb->b.loop, &c->deadline, wait_ms);
+}
+
 static void
 client_error(rd_kafka_t *rk, int code, const char *reason, void *arg)
 {
@@ -165,27 +223,34 @@ client_error(rd_kafka_t *rk, int code, const char *reason, void *arg)
 		code = rd_kafka_fatal_error(rk, fatal, sizeof fatal);
 		reason = fatal;
 	} else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-		if (client_is_up(c)) {
+		if (kafka_client_is_up(c)) {
 			client_lost(c);
-		} else if (!c->down_told) {
-			c->down_told = true;
-			if (c->kb->b.opts.connect_timeout_ms > DOWN_MS)
-				loop_timer_set(c->kb->b.loop, &c->deadline, DOWN_MS);
+		} else {
+			c->all_down = true;
+			client_down(c);
 		}
 		return;
 	}
 	kafka_error(&err, (rd_kafka_resp_err_t)code, reason);
 	log_debug("kafka: %s", err.text);
+	if (!kafka_client_is_up(c))
+		kafka_error_connect(&err, c->kb->b.opts.tls != NULL, c->kb->b.opts.username ||
+			c->kb->b.opts.password.p);
 	if (err.kind == ERR_AUTH || err.kind == ERR_CONNECT || !c->last.kind)
 		c->last = err;
-	if (err.kind == ERR_AUTH && !client_is_up(c)) {
+	if (kafka_client_is_up(c))
+		return;
+	if (err.kind == ERR_AUTH) {
 		error_prefix(&err, "%s", c->kb->servers);
-		client_fail(c, &err);
+		kafka_client_fail(c, &err);
+		return;
 	}
+	client_refused(c, reason);
+	client_down(c);
 }
 
 void
-client_again(struct kafka_client *c)
+kafka_client_again(struct kafka_client *c)
 {
 	eventfd_write(c->wake, 1);
 }
@@ -198,9 +263,22 @@ client_ready(struct loop_fd *fd, unsigned ready)
 
 	(void)ready;
 	eventfd_read(c->wake, &n);
-	ask_poll(c);
+	kafka_ask_poll(c);
 	if (c->rk)
 		c->poll(c);
+}
+
+rd_kafka_conf_t *
+kafka_client_looker(struct kafka_broker *kb)
+{
+	struct error err;
+	rd_kafka_conf_t *conf = kafka_conf_make(kb, RD_KAFKA_CONSUMER, NULL, true, &err);
+
+	if (conf) {
+		rd_kafka_conf_set_log_cb(conf, kafka_log);
+		rd_kafka_conf_set_resolve_cb(conf, kafka_reach);
+	}
+	return conf;
 }
 
 /* ---- threads ---- */
@@ -230,11 +308,11 @@ handle_made(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *arg, char *why, s
 }
 
 int
-client_open(struct kafka_client *c, struct kafka_broker *kb, rd_kafka_type_t type,
+kafka_client_open(struct kafka_client *c, struct kafka_broker *kb, rd_kafka_type_t type,
 	const char *group, bool to_end, struct error *err)
 {
 	static const uint64_t one = 1;
-	rd_kafka_conf_t *conf = conf_make(kb, type, group, to_end, err);
+	rd_kafka_conf_t *conf = kafka_conf_make(kb, type, group, to_end, err);
 	char why[300];
 
 	if (!conf)
@@ -248,12 +326,9 @@ client_open(struct kafka_client *c, struct kafka_broker *kb, rd_kafka_type_t typ
 	rd_kafka_conf_set_opaque(conf, c);
 	rd_kafka_conf_set_error_cb(conf, client_error);
 	rd_kafka_conf_set_log_cb(conf, kafka_log);
-	if (type == RD_KAFKA_PRODUCER)
-		rd_kafka_conf_set_dr_msg_cb(conf, pub_delivered);
-	if (group) {
-		rd_kafka_conf_set_rebalance_cb(conf, group_rebalance);
-		rd_kafka_conf_set_offset_commit_cb(conf, group_committed);
-	}
+	rd_kafka_conf_set_resolve_cb(conf, kafka_reach);
+	if (c->configure)
+		c->configure(c, conf);
 	if (c->one_cpu) {
 		rd_kafka_conf_interceptor_add_on_new(conf, "mbus", handle_made, NULL);
 		one_cpu_begin();
@@ -265,6 +340,7 @@ client_open(struct kafka_client *c, struct kafka_broker *kb, rd_kafka_type_t typ
 		/* A file of a certificate, a combination of properties. */
 		return error_set(err, ERR_USAGE, "%s", why);
 	}
+	c->member = group != NULL;
 	if (group)
 		rd_kafka_poll_set_consumer(c->rk);
 	c->queue = group ? rd_kafka_queue_get_consumer(c->rk) : type == RD_KAFKA_CONSUMER ?
@@ -285,13 +361,21 @@ client_open(struct kafka_client *c, struct kafka_broker *kb, rd_kafka_type_t typ
 		loop_timer_set(kb->b.loop, &c->deadline, kb->b.opts.connect_timeout_ms);
 	if (loop_fd_add(kb->b.loop, &c->fd, c->wake, LOOP_READ, err) < 0)
 		return -1;
-	client_again(c);	/* what came before anybody looked */
+	kafka_client_again(c);	/* what came before anybody looked */
 	return 0;
 }
 
-/* What the library still has to do, it does in its threads: destroying waits for them. */
+static void
+handle_destroy(void *rk)
+{
+	rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+/* What the library still has to do, it does in its threads, and destroying waits for
+ * them: at once, but for a commit that is not answered (a minute), or a name that is being
+ * looked up. */
 void
-client_close(struct kafka_client *c)
+kafka_client_close(struct kafka_client *c)
 {
 	if (!c->rk)
 		return;
@@ -300,8 +384,12 @@ client_close(struct kafka_client *c)
 	loop_fd_del(c->kb->b.loop, &c->fd);
 	rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
 	rd_kafka_queue_destroy(c->queue);
-	if (!ask_abandon(c))
-		rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	if (!kafka_ask_abandon(c)) {
+		if (c->member || !c->up || c->down_told)
+			thread_bounded(handle_destroy, c->rk, CLOSE_MS);
+		else
+			handle_destroy(c->rk);
+	}
 	c->rk = NULL;
 	close(c->wake);
 }

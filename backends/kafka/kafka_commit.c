@@ -14,7 +14,7 @@ enum {
 };
 
 int
-group_dirty(struct kafka_subs *su, rd_kafka_topic_partition_list_t *list)
+kafka_group_dirty(struct kafka_subs *su, rd_kafka_topic_partition_list_t *list)
 {
 	int n = 0;
 
@@ -52,7 +52,7 @@ group_left(struct kafka_subs *su)
 }
 
 void
-group_next(struct kafka_subs *su)
+kafka_group_next(struct kafka_subs *su)
 {
 	struct kafka_group *g = &su->group;
 
@@ -60,7 +60,7 @@ group_next(struct kafka_subs *su)
 		return;
 	if (g->state == GROUP_REVOKE)
 		loop_defer(su->client.kb->b.loop, &g->task);
-	else if (su->draining && !group_dirty(su, NULL))
+	else if (su->draining && !kafka_group_dirty(su, NULL))
 		group_left(su);
 }
 
@@ -76,7 +76,7 @@ worth_again(rd_kafka_resp_err_t code)
 }
 
 void
-group_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list,
+kafka_group_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list,
 	void *arg)
 {
 	struct kafka_client *c = arg;
@@ -98,7 +98,7 @@ group_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partiti
 		g->warned = true;
 		for (int i = 0; list && i < list->cnt; i++)
 			if (worth_again(code) || !su->draining)
-				group_part(su, &list->elems[i])->mark.stored = -1;
+				kafka_group_part(su, &list->elems[i])->mark.stored = -1;
 		if (worth_again(code) && g->state != GROUP_REVOKE) {
 			loop_timer_set(c->kb->b.loop, &g->commit, COMMIT_AGAIN_MS);
 			return;
@@ -109,9 +109,9 @@ group_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partiti
 			log_verbose("group %s: stored again", g->name);
 		g->warned = false;
 	}
-	if (!code && group_dirty(su, NULL))
-		group_commit(su);
-	group_next(su);
+	if (!code && kafka_group_dirty(su, NULL))
+		kafka_group_commit(su);
+	kafka_group_next(su);
 }
 
 static void
@@ -123,7 +123,7 @@ commit_now(struct kafka_subs *su)
 	if (g->committing || g->leaving)
 		return;
 	list = rd_kafka_topic_partition_list_new(8);
-	if (group_dirty(su, list)) {
+	if (kafka_group_dirty(su, list)) {
 		g->committed_ns = loop_clock_ns();
 		g->committing = rd_kafka_commit(su->client.rk, list, 1) == 0;
 	}
@@ -136,11 +136,11 @@ commit_timer(struct loop_timer *t)
 	struct kafka_subs *su = t->arg;
 
 	commit_now(su);
-	group_next(su);
+	kafka_group_next(su);
 }
 
 void
-group_commit(struct kafka_subs *su)
+kafka_group_commit(struct kafka_subs *su)
 {
 	struct kafka_group *g = &su->group;
 	/* Here a member keeps its partitions while it joins again, and a commit that meets
@@ -157,16 +157,16 @@ group_commit(struct kafka_subs *su)
 }
 
 void
-group_ack(struct kafka_subs *su, uint64_t first, uint64_t last, bool ok)
+kafka_group_ack(struct kafka_subs *su, uint64_t first, uint64_t last, bool ok)
 {
-	marks_settle(&su->group.marks, first, last, ok);
-	if (group_dirty(su, NULL))
-		group_commit(su);
-	group_next(su);
+	kafka_marks_settle(&su->group.marks, first, last, ok);
+	if (kafka_group_dirty(su, NULL))
+		kafka_group_commit(su);
+	kafka_group_next(su);
 }
 
 void
-group_delivered(struct kafka_subs *su)
+kafka_group_delivered(struct kafka_subs *su)
 {
 	struct kafka_group *g = &su->group;
 	uint64_t first = g->delivered + 1, last = su->client.kb->b.delivered;
@@ -174,13 +174,13 @@ group_delivered(struct kafka_subs *su)
 	if (!g->on_delivery || last < first)
 		return;
 	g->delivered = last;
-	group_ack(su, first, last, true);
+	kafka_group_ack(su, first, last, true);
 }
 
 /* ---- the end ---- */
 
 bool
-group_closing(struct kafka_subs *su)
+kafka_group_closing(struct kafka_subs *su)
 {
 	struct kafka_group *g = &su->group;
 	ssize_t n;
@@ -197,18 +197,18 @@ group_closing(struct kafka_subs *su)
 }
 
 void
-group_drain(struct kafka_subs *su)
+kafka_group_drain(struct kafka_subs *su)
 {
 	struct kafka_group *g = &su->group;
 
 	loop_timer_clear(su->client.kb->b.loop, &g->commit);
-	if (group_dirty(su, NULL))
+	if (kafka_group_dirty(su, NULL))
 		commit_now(su);
-	group_next(su);
+	kafka_group_next(su);
 }
 
 void
-group_lag(struct kafka_subs *su)
+kafka_group_lag(struct kafka_subs *su)
 {
 	for (struct kafka_topic *t = su->topics; t; t = t->next)
 		for (int32_t i = 0; i < t->nparts; i++) {
@@ -231,7 +231,7 @@ group_lag(struct kafka_subs *su)
 }
 
 void
-commit_init(struct kafka_subs *su)
+kafka_commit_init(struct kafka_subs *su)
 {
 	su->group.commit = (struct loop_timer){ .fn = commit_timer, .arg = su };
 }

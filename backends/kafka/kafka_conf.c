@@ -16,9 +16,11 @@ enum { KAFKA_PORT = 9092 };
 
 const struct broker_option kafka_options[] = {
 	{ "missing", "wait|fail", "wait",
-		"a topic that is not there: sub waits for it, or says so and ends" },
+		"whether a topic that is not there is waited for, or is the end",
+		XOPT_CHOICE(struct kafka_broker, missing_fails), .use = BROKER_FOR_SUB },
 	{ "one_cpu", "yes|no", "yes",
-		"sub: one CPU for its threads, which takes half of the CPU time" },
+		"one CPU for its threads, which takes half of the CPU time",
+		XOPT_BOOL(struct kafka_broker, one_cpu), .use = BROKER_FOR_SUB },
 	{ "sasl.password", "PASSWORD", NULL, "as --password-file", true },
 	{ "ssl.key.password", "PASSWORD", NULL, "of the private key of --tls-key", true },
 	{ "ssl.keystore.password", "PASSWORD", NULL, "of ssl.keystore.location", true },
@@ -45,11 +47,12 @@ static const char *const ours[][2] = {
 	{ "enable.auto.commit", "what is committed is what was written: --ack" },
 	{ "enable.auto.offset.store", "what is committed is what was written: --ack" },
 	{ "enable.partition.eof", "the end is sub -e" },
+	{ "auto.offset.reset", "where to begin is -o beginning, end, N, -N or s@TIME" },
 	{ "log.queue", "the library's lines are those of --debug" },
 };
 
 int
-conf_check(const char *name, const char *value, struct error *err)
+kafka_conf_check(const char *name, const char *value, unsigned *use, struct error *err)
 {
 	rd_kafka_conf_t *conf;
 	rd_kafka_conf_res_t res;
@@ -66,6 +69,7 @@ conf_check(const char *name, const char *value, struct error *err)
 	conf = rd_kafka_conf_new();
 	res = rd_kafka_conf_set(conf, name, value, why, sizeof why);
 	rd_kafka_conf_destroy(conf);
+	*use = kafka_conf_use(name);
 	return res == RD_KAFKA_CONF_OK ? 0 : bad_property(err, name, res, why);
 }
 
@@ -81,7 +85,7 @@ is_ours(const char *name, bool *secret)
 }
 
 bool
-conf_is_ours(const char *name)
+kafka_conf_is_ours(const char *name)
 {
 	bool secret;
 
@@ -94,7 +98,7 @@ conf_is_ours(const char *name)
 /* ---- where the servers are ---- */
 
 int
-conf_servers(struct kafka_broker *kb, struct error *err)
+kafka_conf_servers(struct kafka_broker *kb, struct error *err)
 {
 	const char *text = kb->b.opts.address ? kb->b.opts.address : kb->b.ops->default_address;
 	struct bytes list = bytes_str(text), one;
@@ -165,7 +169,7 @@ set_number(struct making *m, const char *name, uint64_t value)
 }
 
 const char *
-conf_given(const struct kafka_broker *kb, const char *name)
+kafka_conf_given(const struct kafka_broker *kb, const char *name)
 {
 	for (size_t i = kb->b.opts.nxopts; i-- > 0;) {
 		const char *x = kb->b.opts.xopts[i].name;
@@ -176,13 +180,24 @@ conf_given(const struct kafka_broker *kb, const char *name)
 	return NULL;
 }
 
+/* PLAIN, which is the default, and SCRAM; others have tickets and tokens. */
+static bool
+wants_password(const struct kafka_broker *kb)
+{
+	const char *how = kafka_conf_given(kb, "sasl.mechanism");
+
+	if (!how)
+		how = kafka_conf_given(kb, "sasl.mechanisms");
+	return !how || strcasecmp(how, "PLAIN") == 0 || strncasecmp(how, "SCRAM-", 6) == 0;
+}
+
 static void
 set_security(struct making *m, const struct kafka_broker *kb)
 {
 	const struct broker_options *o = &kb->b.opts;
 	const struct tls_options *t = o->tls;
-	bool sasl = o->username || o->password.p || conf_given(kb, "sasl.mechanism") ||
-		conf_given(kb, "sasl.mechanisms");
+	bool sasl = o->username || o->password.p || kafka_conf_given(kb, "sasl.mechanism") ||
+		kafka_conf_given(kb, "sasl.mechanisms");
 	char *password;
 
 	if (t && t->sni) {
@@ -190,6 +205,19 @@ set_security(struct making *m, const struct kafka_broker *kb)
 		error_set(m->err, ERR_NOTFOUND, "--tls-sni: librdkafka asks for the name of the "
 			"host, and for no other");
 		return;
+	}
+	/* The library refuses one without the other, and a consumer of 2.0 dies of it. */
+	if (sasl && wants_password(kb)) {
+		bool user = o->username || kafka_conf_given(kb, "sasl.username");
+		bool password_is_there = o->password.p || kafka_conf_given(kb, "sasl.password");
+
+		if (user != password_is_there) {
+			m->bad = true;
+			error_set(m->err, ERR_USAGE, user ? "a user wants a password "
+				"(--password-file FILE, or MBUS_PASSWORD)" :
+				"a password wants a user (--username USER)");
+			return;
+		}
 	}
 	if (t || sasl)
 		set(m, "security.protocol", t ? sasl ? "sasl_ssl" : "ssl" : "sasl_plaintext");
@@ -201,7 +229,8 @@ set_security(struct making *m, const struct kafka_broker *kb)
 	}
 	if (t && t->insecure)
 		set(m, "enable.ssl.certificate.verification", "false");
-	if (sasl && !conf_given(kb, "sasl.mechanism") && !conf_given(kb, "sasl.mechanisms"))
+	if (sasl && !kafka_conf_given(kb, "sasl.mechanism") &&
+	    !kafka_conf_given(kb, "sasl.mechanisms"))
 		set(m, "sasl.mechanism", "PLAIN");
 	if (o->username)
 		set(m, "sasl.username", o->username);
@@ -211,6 +240,23 @@ set_security(struct making *m, const struct kafka_broker *kb)
 		explicit_bzero(password, o->password.n);
 		free(password);
 	}
+}
+
+/* A name of the user's, in the words of his option. */
+static bool
+set_codec(struct making *m, const char *name)
+{
+	static const char *const codecs[] = { "none", "gzip", "snappy", "lz4", "zstd" };
+
+	for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+		if (strcmp(codecs[i], name) == 0) {
+			set(m, "compression.codec", name);
+			return true;
+		}
+	m->bad = true;
+	error_set(m->err, ERR_USAGE, "--compress: '%.60s' is none of none, gzip, snappy, lz4, zstd",
+		name);
+	return false;
 }
 
 static void
@@ -230,23 +276,32 @@ set_producer(struct making *m, const struct kafka_broker *kb)
 	set(m, "queue.buffering.max.kbytes", "2097151");
 	/* How large an event may be is for the server to say. */
 	set(m, "message.max.bytes", "1000000000");
-	set(m, "topic.metadata.propagation.max.ms", "3000");
+	/* A topic that was made is there, however long the servers take to tell each other. */
+	set(m, "topic.metadata.propagation.max.ms", o->create ? "30000" : "3000");
 	set_number(m, "message.timeout.ms", o->timeout_ms > INT32_MAX ? INT32_MAX : o->timeout_ms);
-	if (o->compress)
-		set(m, "compression.codec", o->compress);
+	/* As Java's, so that a key's events and tombstones are in one partition whoever
+	 * writes them. */
+	set(m, "partitioner", "murmur2_random");
+	if (o->compress && !set_codec(m, o->compress))
+		return;
 	/* The default: what go-micro's asks for is acks=1, but a leader's word alone is lost
 	 * with the leader, and the same event twice is nobody's wish. */
-	if (o->ack == PUBLISH_ACK_BROKER && !conf_given(kb, "acks") &&
-	    !conf_given(kb, "request.required.acks")) {
+	if (o->ack == PUBLISH_ACK_BROKER && !kafka_conf_given(kb, "acks") &&
+	    !kafka_conf_given(kb, "request.required.acks")) {
 		set(m, "acks", "all");
-		if (!conf_given(kb, "enable.idempotence"))
+		if (!kafka_conf_given(kb, "enable.idempotence"))
 			set(m, "enable.idempotence", "true");
 	} else if (o->ack != PUBLISH_ACK_BROKER) {
 		set(m, "acks", acks[o->ack]);
-		if (o->ack == PUBLISH_ACK_ALL && !conf_given(kb, "enable.idempotence"))
+		if (o->ack == PUBLISH_ACK_ALL && !kafka_conf_given(kb, "enable.idempotence"))
 			set(m, "enable.idempotence", "true");
 	}
-	if (o->transaction && !conf_given(kb, "transactional.id")) {
+	if (!o->transaction && kafka_conf_given(kb, "transactional.id")) {
+		m->bad = true;
+		error_set(m->err, ERR_USAGE, "-X transactional.id: that is --transaction");
+		return;
+	}
+	if (o->transaction && !kafka_conf_given(kb, "transactional.id")) {
 		gethostname(end, sizeof id - 40);
 		end = id + strlen(id);
 		snprintf(end, (size_t)(id + sizeof id - end), "-%d-%llx", (int)getpid(),
@@ -278,7 +333,7 @@ set_consumer(struct making *m, const struct kafka_broker *kb, const char *group,
 	set(m, "queued.max.messages.kbytes", "65536");
 	/* One answer is taken whole, whatever the queue has; of 100 partitions it would be
 	 * 50 MB. (It may not be below that property.) */
-	if (!conf_given(kb, "message.max.bytes"))
+	if (!kafka_conf_given(kb, "message.max.bytes"))
 		set(m, "fetch.max.bytes", "8388608");
 	set(m, "fetch.wait.max.ms", to_end ? "10" : "100");
 	set(m, "fetch.error.backoff.ms", "50");
@@ -301,7 +356,7 @@ set_given(struct making *m, const struct kafka_broker *kb)
 }
 
 rd_kafka_conf_t *
-conf_make(struct kafka_broker *kb, rd_kafka_type_t type, const char *group, bool to_end,
+kafka_conf_make(struct kafka_broker *kb, rd_kafka_type_t type, const char *group, bool to_end,
 	struct error *err)
 {
 	struct making m = { rd_kafka_conf_new(), err, false };
@@ -314,14 +369,17 @@ conf_make(struct kafka_broker *kb, rd_kafka_type_t type, const char *group, bool
 	set(&m, "socket.keepalive.enable", "true");
 	set(&m, "reconnect.backoff.ms", "50");
 	set(&m, "reconnect.backoff.max.ms", "500");
-	set_number(&m, "socket.connection.setup.timeout.ms", ms < 1000 ? 1000 : ms > 300000 ?
-		300000 : ms);
+	/* That is ours to say, a moment before the library would. */
+	set_number(&m, "socket.connection.setup.timeout.ms", ms < 500 ? 1000 : ms > 299500 ?
+		300000 : ms + 500);
 	set_security(&m, kb);
 	if (type == RD_KAFKA_PRODUCER)
 		set_producer(&m, kb);
 	else
 		set_consumer(&m, kb, group, to_end);
 	set_given(&m, kb);
+	if (kb->pub && kb->pub->resend == RESEND_DONE)
+		set(&m, "batch.num.messages", "1");
 	if (!m.bad)
 		return m.conf;
 	rd_kafka_conf_destroy(m.conf);

@@ -74,6 +74,55 @@ trim(const char *text)
 	return bytes_of(text, end ? (size_t)(end - text) : strlen(text));
 }
 
+/* Of a connection that was never there: what the library makes of it, in the words of
+ * its properties, and ours. The first row that fits; tls: with TLS. */
+void
+kafka_error_connect(struct error *err, bool tls, bool user)
+{
+	static const struct {
+		const char *part;
+		signed char tls, user;	/* -1: either */
+		const char *says;
+	} rows[] = {
+		{ "certificate verify failed", -1, -1, "its certificate is by an authority that "
+			"is not trusted (--tls-ca FILE)" },
+		{ "SSL handshake failed", -1, -1, "this port does not speak TLS: leave out "
+			"--tls" },
+		{ "alert bad certificate", 1, -1, "the server wants another certificate, or one at "
+			"all (--tls-cert FILE)" },
+		{ "certificate required", 1, -1, "the server wants another certificate, or one at "
+			"all (--tls-cert FILE)" },
+		{ "connecting to a SSL listener", 0, -1, "the server hung up on what is not TLS "
+			"(does this port speak TLS? --tls)" },
+		{ "supported mechanisms:", -1, 1, "this port has no users: leave out --username "
+			"and MBUS_PASSWORD" },
+		{ "Disconnected", 1, 0, "the server hung up before it answered: perhaps it wants "
+			"a user (--username, --password-file)" },
+		{ "Disconnected", 0, 0, "the server hung up before it answered: perhaps it wants "
+			"a user (--username, --password-file) or --tls" },
+		{ "Send failed: Broken pipe", 0, 0, "the server hung up before it answered: "
+			"perhaps it wants a user (--username, --password-file) or --tls" },
+		{ "Connection reset by peer", 0, 0, "the server hung up before it answered: "
+			"perhaps it wants a user (--username, --password-file) or --tls" },
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		const char *part = strstr(err->text, rows[i].part);
+
+		if (!part || (rows[i].tls >= 0 && rows[i].tls != tls) ||
+		    (rows[i].user >= 0 && rows[i].user != user))
+			continue;
+		/* The handshake of some servers, and any other list, is not this. */
+		if (*part == 's' && part[strlen(rows[i].part)] && part[strlen(rows[i].part) + 1])
+			continue;
+		if (strstr(rows[i].part, "handshake") && !strstr(part, "eof") &&
+		    !strstr(part, "wrong version") && !strstr(part, "reset"))
+			continue;
+		error_set(err, err->kind, "%s", rows[i].says);
+		return;
+	}
+}
+
 int
 kafka_error(struct error *err, rd_kafka_resp_err_t code, const char *reason)
 {
@@ -89,6 +138,13 @@ kafka_error(struct error *err, rd_kafka_resp_err_t code, const char *reason)
 			"2.6.1, here %s, fails there whatever the password)",
 			text.n > 300 ? 300 : (int)text.n, text.p, rd_kafka_version_str());
 	return -1;
+}
+
+int
+kafka_error_partition(struct error *err, const char *topic, int64_t partition, int nparts)
+{
+	return error_set(err, ERR_NOTFOUND, "there is no partition %lld (0 to %d: mbus topics %s)",
+		(long long)partition, nparts - 1, topic);
 }
 
 void

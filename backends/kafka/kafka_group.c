@@ -19,20 +19,15 @@ enum {
 	WAIT_MS = 5000			/* for partitions, before it is said */
 };
 
-struct kafka_part *
-group_part(struct kafka_subs *su, const rd_kafka_topic_partition_t *tp)
-{
-	return topic_part(sub_topic(su, bytes_str(tp->topic)), tp->partition);
-}
-
 /* ---- assignments ---- */
 
 struct stored_ask {
 	struct kafka_ask ask;
-	rd_kafka_topic_partition_list_t *stored, *from, *end, *until;
+	rd_kafka_topic_partition_list_t *stored, *first, *from, *end, *until;
 	bool want_end;
 	int64_t until_ms;		/* -1: the end is where it is now */
 	struct position start;		/* where nothing is stored */
+	rd_kafka_conf_t *looker;	/* for its tail */
 	rd_kafka_resp_err_t code;
 };
 
@@ -43,6 +38,10 @@ stored_drop(struct kafka_ask *a)
 
 	if (s->stored)
 		rd_kafka_topic_partition_list_destroy(s->stored);
+	if (s->looker)
+		rd_kafka_conf_destroy(s->looker);
+	if (s->first)
+		rd_kafka_topic_partition_list_destroy(s->first);
 	if (s->from)
 		rd_kafka_topic_partition_list_destroy(s->from);
 	if (s->end)
@@ -57,7 +56,7 @@ static bool
 ask_list(struct stored_ask *s, rd_kafka_topic_partition_list_t *list, bool committed)
 {
 	for (unsigned i = 0;; i++) {
-		int ms = ask_slice_ms(&s->ask, i);
+		int ms = kafka_ask_slice_ms(&s->ask, i);
 
 		s->code = committed ? rd_kafka_committed(s->ask.rk, list, ms) :
 			rd_kafka_offsets_for_times(s->ask.rk, list, ms);
@@ -66,9 +65,9 @@ ask_list(struct stored_ask *s, rd_kafka_topic_partition_list_t *list, bool commi
 		if (!s->code || s->code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
 		    s->code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
 			return !s->code;
-		if (ask_over(&s->ask))
+		if (kafka_ask_over(&s->ask))
 			return false;
-		ask_nap(&s->ask);
+		kafka_ask_nap(&s->ask);
 	}
 }
 
@@ -85,29 +84,46 @@ ask_times(struct stored_ask *s, rd_kafka_topic_partition_list_t **list, int64_t 
 		*list = l;
 		if (ask_list(s, l, false))
 			return true;
-		if (i >= 8 || ask_over(&s->ask))
+		if (i >= 8 || kafka_ask_over(&s->ask))
 			return false;
 	}
+}
+
+static void
+stored_tails(struct stored_ask *s)
+{
+	int64_t *want = xcalloc((size_t)s->stored->cnt, sizeof *want);
+
+	for (int i = 0; i < s->stored->cnt; i++)
+		want[i] = s->stored->elems[i].offset < 0 ? s->start.n : 0;
+	kafka_tails(&s->looker, s->from, s->end, want, &s->ask);
+	free(want);
 }
 
 static void
 stored_run(struct kafka_ask *a)
 {
 	struct stored_ask *s = (struct stored_ask *)a;
-	bool some = false;
+	bool some = false, had = false;
 	int64_t time = s->start.kind == POSITION_TIME ? s->start.n :
 		s->start.kind == POSITION_END ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING;
 
 	if (!s->stored->cnt || !ask_list(s, s->stored, true))
 		return;
-	for (int i = 0; i < s->stored->cnt; i++)
+	for (int i = 0; i < s->stored->cnt; i++) {
 		some = some || s->stored->elems[i].offset < 0;
+		had = had || s->stored->elems[i].offset >= 0;
+	}
+	if (had && !ask_times(s, &s->first, RD_KAFKA_OFFSET_BEGINNING))
+		return;
 	if (some && !ask_times(s, &s->from, time))
 		return;
 	if (s->want_end || (some && time != RD_KAFKA_OFFSET_BEGINNING) ||
 	    s->start.kind == POSITION_TAIL || s->start.kind == POSITION_OFFSET)
 		if (!ask_times(s, &s->end, RD_KAFKA_OFFSET_END))
 			return;
+	if (some && s->looker)
+		stored_tails(s);
 	if (s->want_end && s->until_ms >= 0)
 		ask_times(s, &s->until, s->until_ms);
 }
@@ -117,13 +133,13 @@ start_of(const struct stored_ask *s, int i)
 {
 	int64_t n = s->start.n, from, end;
 
-	if (s->stored->elems[i].offset >= 0)
-		return s->stored->elems[i].offset;
+	if (s->stored->elems[i].offset >= 0) {
+		from = s->first->elems[i].offset;
+		return s->stored->elems[i].offset < from ? from : s->stored->elems[i].offset;
+	}
 	from = s->from->elems[i].offset;
 	end = s->end ? s->end->elems[i].offset : from;
 	switch (s->start.kind) {
-	case POSITION_TAIL:
-		return end - n > from ? end - n : from;
 	case POSITION_OFFSET:
 		return n < from ? from : n > end ? end : n;
 	default:
@@ -151,15 +167,20 @@ static void
 take_part(struct kafka_subs *su, struct stored_ask *s, int i)
 {
 	rd_kafka_topic_partition_t *tp = &s->stored->elems[i];
-	struct kafka_part *part = group_part(su, tp);
+	struct kafka_part *part = kafka_group_part(su, tp);
 	struct kafka_sub *ks = part->topic->ks;
 	bool had = tp->offset >= 0;
 
 	part->next = start_of(s, i);
+	if (had && part->next > tp->offset)
+		log_warn("group %s: %s[%d]: up to %lld events were deleted before they were read "
+			"(offsets %lld to %lld)", su->group.name, tp->topic, (int)tp->partition,
+			(long long)(part->next - tp->offset), (long long)tp->offset,
+			(long long)part->next - 1);
 	part->mark = (struct kafka_mark)KAFKA_MARK_INIT;
 	part->mark.done = part->next;
 	if (had)
-		part->mark.stored = part->next;
+		part->mark.stored = tp->offset;
 	part->revoking = false;
 	tp->offset = part->next;
 	if (ks && ks->s && ks->s->opts.ended && s->end && !ks->told) {
@@ -183,8 +204,8 @@ stored_done(struct kafka_ask *a)
 		return;
 	g->state = GROUP_CALM;
 	if (s->code) {
-		kafka_error(&err, s->code, NULL);
-		sub_tell_all(su, &err);
+		kafka_client_unanswered(a->client, s->code, &err);
+		kafka_sub_tell_all(su, &err);
 		return;
 	}
 	for (int i = 0; i < s->stored->cnt; i++)
@@ -202,11 +223,11 @@ stored_done(struct kafka_ask *a)
 	loop_timer_clear(su->client.kb->b.loop, &g->waits);
 	su->client.up = true;
 	loop_timer_clear(su->client.kb->b.loop, &su->client.deadline);
-	if (group_dirty(su, NULL))
-		group_commit(su);
+	if (kafka_group_dirty(su, NULL))
+		kafka_group_commit(su);
 	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next) {
-		sub_tell(ks, NULL);
-		sub_check_ended(ks);
+		kafka_sub_tell(ks, NULL);
+		kafka_sub_check_ended(ks);
 	}
 }
 
@@ -231,15 +252,81 @@ group_assign(struct kafka_subs *su)
 		s->start = o->from;
 		if (!s->start.kind || s->start.kind == POSITION_STORED)
 			s->start.kind = POSITION_END;
+		if (s->start.kind == POSITION_TAIL)
+			s->looker = kafka_client_looker(su->client.kb);
 		s->want_end = o->ended != NULL;
 		s->until_ms = o->until.kind == POSITION_TIME ? o->until.n : -1;
 	}
-	ask_start(&su->client, &s->ask);
+	if (!g->assigned)
+		s->ask.until_ns = kafka_client_until(&su->client);
+	kafka_ask_start(&su->client, &s->ask);
+}
+
+/* ---- the server that keeps the group ---- */
+
+struct look_ask {
+	struct kafka_ask ask;
+	rd_kafka_topic_partition_list_t *list;
+	bool unanswered;
+	rd_kafka_resp_err_t code;
+};
+
+static void
+look_drop(struct kafka_ask *a)
+{
+	rd_kafka_topic_partition_list_destroy(((struct look_ask *)a)->list);
+	free(a);
+}
+
+/* Any answer will do. */
+static void
+look_run(struct kafka_ask *a)
+{
+	struct look_ask *l = (struct look_ask *)a;
+
+	for (unsigned i = 0; !l->unanswered; i++) {
+		l->code = rd_kafka_committed(a->rk, l->list, kafka_ask_slice_ms(a, i));
+		if (l->code != RD_KAFKA_RESP_ERR__TIMED_OUT &&
+		    l->code != RD_KAFKA_RESP_ERR__WAIT_COORD &&
+		    l->code != RD_KAFKA_RESP_ERR__TRANSPORT)
+			return;
+		l->unanswered = kafka_ask_over(a);
+		kafka_ask_nap(a);
+	}
+}
+
+static void
+look_done(struct kafka_ask *a)
+{
+	struct look_ask *l = (struct look_ask *)a;
+	struct error err;
+
+	if (!l->unanswered || a->client->kb->sub->group.assigned)
+		return;
+	kafka_client_unanswered(a->client, l->code, &err);
+	kafka_sub_tell_all(a->client->kb->sub, &err);
+}
+
+void
+kafka_group_look(struct kafka_subs *su)
+{
+	struct look_ask *l;
+
+	if (!su->client.kb->b.opts.connect_timeout_ms)
+		return;
+	l = xcalloc(1, sizeof *l);
+	l->ask.run = look_run;
+	l->ask.done = look_done;
+	l->ask.drop = look_drop;
+	l->ask.until_ns = kafka_client_until(&su->client);
+	l->list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(l->list, su->subs->topic.p, 0);
+	kafka_ask_start(&su->client, &l->ask);
 }
 
 /* With none of its topics there, whatever comes to be assigned is new. */
 void
-group_missing(struct kafka_subs *su)
+kafka_group_missing(struct kafka_subs *su)
 {
 	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next)
 		if (ks->s && !ks->missing_told)
@@ -254,7 +341,7 @@ static bool
 still_out(struct kafka_subs *su)
 {
 	for (int i = 0; i < su->group.list->cnt; i++)
-		if (group_part(su, &su->group.list->elems[i])->mark.out)
+		if (kafka_group_part(su, &su->group.list->elems[i])->mark.out)
 			return true;
 	return false;
 }
@@ -270,12 +357,12 @@ give_away(struct kafka_subs *su)
 	g->list = NULL;
 	g->state = GROUP_CALM;
 	for (int i = 0; i < list->cnt; i++) {
-		struct kafka_part *part = group_part(su, &list->elems[i]);
+		struct kafka_part *part = kafka_group_part(su, &list->elems[i]);
 
-		marks_forget(&g->marks, &part->mark);
+		kafka_marks_forget(&g->marks, &part->mark);
 		part->mark.gone = true;
 		part->revoking = false;
-		sub_part_ended(part);
+		kafka_sub_part_ended(part);
 	}
 	if (su->group.cooperative)
 		e = rd_kafka_incremental_unassign(su->client.rk, list);
@@ -286,8 +373,8 @@ give_away(struct kafka_subs *su)
 		rd_kafka_error_destroy(e);
 	}
 	rd_kafka_topic_partition_list_destroy(list);
-	group_wait(su);
-	group_next(su);
+	kafka_group_wait(su);
+	kafka_group_next(su);
 }
 
 static void
@@ -321,8 +408,8 @@ group_task(struct loop_task *t)
 			loop_timer_set(su->client.kb->b.loop, &g->patience, PATIENCE_MS);
 		if (still_out(su))
 			return;
-		if (group_dirty(su, NULL))
-			group_commit(su);
+		if (kafka_group_dirty(su, NULL))
+			kafka_group_commit(su);
 		if (g->committing)
 			return;
 	}
@@ -330,7 +417,7 @@ group_task(struct loop_task *t)
 }
 
 void
-group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list,
+kafka_group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list,
 	void *arg)
 {
 	struct kafka_client *c = arg;
@@ -360,7 +447,7 @@ group_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partiti
 	if (!take) {
 		say_parts(g, rd_kafka_assignment_lost(rk) ? "has lost" : "gives away", list);
 		for (int i = 0; i < list->cnt; i++)
-			group_part(su, &list->elems[i])->revoking = true;
+			kafka_group_part(su, &list->elems[i])->revoking = true;
 	}
 	loop_defer(c->kb->b.loop, &g->task);
 }
@@ -377,25 +464,25 @@ group_waited(struct loop_timer *t)
 }
 
 void
-group_wait(struct kafka_subs *su)
+kafka_group_wait(struct kafka_subs *su)
 {
 	if (!su->draining)
 		loop_timer_set(su->client.kb->b.loop, &su->group.waits, WAIT_MS);
 }
 
 void
-group_init(struct kafka_subs *su)
+kafka_group_init(struct kafka_subs *su)
 {
 	struct kafka_group *g = &su->group;
 
 	g->task = (struct loop_task){ .fn = group_task, .arg = su };
 	g->patience = (struct loop_timer){ .fn = group_patience, .arg = su };
 	g->waits = (struct loop_timer){ .fn = group_waited, .arg = su };
-	commit_init(su);
+	kafka_commit_init(su);
 }
 
 void
-group_release(struct kafka_subs *su)
+kafka_group_release(struct kafka_subs *su)
 {
 	struct kafka_group *g = &su->group;
 
@@ -410,5 +497,5 @@ group_release(struct kafka_subs *su)
 		rd_kafka_queue_io_event_enable(g->leaving, -1, NULL, 0);
 		rd_kafka_queue_destroy(g->leaving);
 	}
-	marks_release(&g->marks);
+	kafka_marks_release(&g->marks);
 }

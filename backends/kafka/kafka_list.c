@@ -8,6 +8,9 @@
 
 #include <stdlib.h>
 
+#include "core/listing.h"
+#include "core/log.h"
+
 struct list_ask {
 	struct kafka_ask ask;
 	char **topics;
@@ -62,10 +65,11 @@ static bool
 list_metadata(struct list_ask *l)
 {
 	for (unsigned i = 0;; i++) {
-		l->code = rd_kafka_metadata(l->ask.rk, 1, NULL, &l->md, ask_slice_ms(&l->ask, i));
-		if (!l->code || ask_over(&l->ask))
+		l->code = rd_kafka_metadata(l->ask.rk, 1, NULL, &l->md,
+			kafka_ask_slice_ms(&l->ask, i));
+		if (!l->code || kafka_ask_over(&l->ask))
 			return !l->code;
-		ask_nap(&l->ask);
+		kafka_ask_nap(&l->ask);
 	}
 }
 
@@ -93,7 +97,7 @@ list_refused(struct list_ask *l)
 		rkt = rd_kafka_topic_new(l->ask.rk, l->topics[i], NULL);
 		if (!rkt)
 			continue;		/* no name for a topic */
-		if (!rd_kafka_metadata(l->ask.rk, 0, rkt, &md, ask_slice_ms(&l->ask, 4))) {
+		if (!rd_kafka_metadata(l->ask.rk, 0, rkt, &md, kafka_ask_slice_ms(&l->ask, 4))) {
 			if (md->topic_cnt && md->topics[0].err ==
 			    RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
 				l->refused[l->nrefused++] = l->topics[i];
@@ -121,8 +125,8 @@ list_offsets(struct list_ask *l)
 		l->end->elems[i].offset = RD_KAFKA_OFFSET_END;
 	if (!l->first->cnt)
 		return;
-	rd_kafka_offsets_for_times(l->ask.rk, l->first, ask_slice_ms(&l->ask, 4));
-	rd_kafka_offsets_for_times(l->ask.rk, l->end, ask_slice_ms(&l->ask, 4));
+	rd_kafka_offsets_for_times(l->ask.rk, l->first, kafka_ask_slice_ms(&l->ask, 4));
+	rd_kafka_offsets_for_times(l->ask.rk, l->end, kafka_ask_slice_ms(&l->ask, 4));
 }
 
 static rd_kafka_event_t *
@@ -134,7 +138,7 @@ list_places(struct list_ask *l, const char *group)
 	rd_kafka_event_t *ev = NULL;
 
 	rd_kafka_ListConsumerGroupOffsets(l->ask.rk, &want, 1, NULL, q);
-	while (!ev && !ask_over(&l->ask))
+	while (!ev && !kafka_ask_over(&l->ask))
 		ev = rd_kafka_queue_poll(q, 250);
 	rd_kafka_ListConsumerGroupOffsets_destroy(want);
 	rd_kafka_queue_destroy(q);
@@ -152,7 +156,7 @@ list_run(struct kafka_ask *a)
 	list_offsets(l);
 	if (!l->groups)
 		return;
-	l->code = rd_kafka_list_groups(a->rk, NULL, &l->found, ask_slice_ms(a, 4));
+	l->code = rd_kafka_list_groups(a->rk, NULL, &l->found, kafka_ask_slice_ms(a, 4));
 	if (l->code == RD_KAFKA_RESP_ERR__PARTIAL)
 		l->code = RD_KAFKA_RESP_ERR_NO_ERROR;
 	if (l->code || !l->found)
@@ -236,6 +240,14 @@ make_group(struct list_ask *l, int i, struct listed_group *to)
 				offset_in(l->end, tp->topic, tp->partition) };
 	}
 	qsort(places, n, sizeof *places, by_place);
+	/* It was listed; but what the library asks about it is for groups of the older kind
+	 * only, and to that the server says that there is none. */
+	if (strcmp(g->state, "Dead") == 0 && !g->member_cnt) {
+		log_warn("group %s: of a kind (KIP-848) that librdkafka %s cannot ask about: its "
+			"state and members are not known", g->group, rd_kafka_version_str());
+		*to = (struct listed_group){ g->group, "?", SIZE_MAX, n, places };
+		return;
+	}
 	*to = (struct listed_group){ g->group, g->state, (size_t)g->member_cnt, n, places };
 }
 
@@ -320,7 +332,7 @@ list_failed(struct kafka_client *c, const struct error *err)
 }
 
 int
-list_start(struct broker *b, const char *const *topics, size_t n, bool groups, listing_fn *fn,
+kafka_list_start(struct broker *b, const char *const *topics, size_t n, bool groups, listing_fn *fn,
 	void *arg, struct error *err)
 {
 	struct kafka_broker *kb = kafka_of(b);
@@ -329,7 +341,7 @@ list_start(struct broker *b, const char *const *topics, size_t n, bool groups, l
 	kb->lister = xcalloc(1, sizeof *kb->lister);
 	kb->lister->poll = list_poll;
 	kb->lister->failed = list_failed;
-	if (client_open(kb->lister, kb, RD_KAFKA_CONSUMER, NULL, false, err) < 0)
+	if (kafka_client_open(kb->lister, kb, RD_KAFKA_CONSUMER, NULL, false, err) < 0)
 		return -1;
 	kb->listed = fn;
 	kb->listed_arg = arg;
@@ -341,17 +353,17 @@ list_start(struct broker *b, const char *const *topics, size_t n, bool groups, l
 	for (l->n = 0; l->n < n; l->n++)
 		l->topics[l->n] = xstrdup(topics[l->n]);
 	l->groups = groups;
-	ask_start(kb->lister, &l->ask);
+	kafka_ask_start(kb->lister, &l->ask);
 	return 0;
 }
 
 void
-list_close(struct kafka_broker *kb)
+kafka_list_close(struct kafka_broker *kb)
 {
 	kb->listed = NULL;
 	if (!kb->lister)
 		return;
-	client_close(kb->lister);
+	kafka_client_close(kb->lister);
 	free(kb->lister);
 	kb->lister = NULL;
 }

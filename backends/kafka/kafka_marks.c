@@ -15,7 +15,7 @@ entry(struct kafka_marks *m, uint64_t number)
 }
 
 void
-marks_release(struct kafka_marks *m)
+kafka_marks_release(struct kafka_marks *m)
 {
 	free(m->ring);
 	*m = (struct kafka_marks){ 0 };
@@ -35,7 +35,7 @@ grow(struct kafka_marks *m, uint64_t span)
 }
 
 void
-marks_add(struct kafka_marks *m, uint64_t number, struct kafka_mark *mark, int64_t offset)
+kafka_marks_add(struct kafka_marks *m, uint64_t number, struct kafka_mark *mark, int64_t offset)
 {
 	if (m->first == m->next)
 		m->first = m->next = number;
@@ -68,7 +68,7 @@ advance(struct kafka_marks *m)
 }
 
 void
-marks_settle(struct kafka_marks *m, uint64_t first, uint64_t last, bool ok)
+kafka_marks_settle(struct kafka_marks *m, uint64_t first, uint64_t last, bool ok)
 {
 	if (first < m->first)
 		first = m->first;
@@ -85,7 +85,7 @@ marks_settle(struct kafka_marks *m, uint64_t first, uint64_t last, bool ok)
 }
 
 void
-marks_forget(struct kafka_marks *m, const struct kafka_mark *mark)
+kafka_marks_forget(struct kafka_marks *m, const struct kafka_mark *mark)
 {
 	for (uint64_t i = m->first; i < m->next; i++) {
 		struct kafka_marks_entry *e = entry(m, i);

@@ -38,12 +38,12 @@ struct kafka_marks {
 
 #define KAFKA_MARK_INIT { -1, -1, 0, false, false }
 
-void marks_release(struct kafka_marks *);
+void kafka_marks_release(struct kafka_marks *);
 /* An event was delivered. Numbers rise, perhaps with gaps. */
-void marks_add(struct kafka_marks *, uint64_t number, struct kafka_mark *, int64_t offset);
+void kafka_marks_add(struct kafka_marks *, uint64_t number, struct kafka_mark *, int64_t offset);
 /* These are done, or failed. Unknown numbers are passed over. */
-void marks_settle(struct kafka_marks *, uint64_t first, uint64_t last, bool ok);
+void kafka_marks_settle(struct kafka_marks *, uint64_t first, uint64_t last, bool ok);
 /* The mark goes: its events lead nowhere from now on. */
-void marks_forget(struct kafka_marks *, const struct kafka_mark *);
+void kafka_marks_forget(struct kafka_marks *, const struct kafka_mark *);
 
 #endif

@@ -18,6 +18,8 @@ enum { AT_FROM, AT_END, AT_UNTIL, AT_LISTS };
 struct offsets_ask {
 	struct kafka_ask ask;
 	rd_kafka_topic_partition_list_t *at[AT_LISTS];	/* NULL: not needed; offsets are times */
+	int64_t *tails;			/* of each: how many events are wanted, or 0 */
+	rd_kafka_conf_t *looker;	/* there are such */
 	rd_kafka_resp_err_t code;
 };
 
@@ -29,6 +31,9 @@ offsets_drop(struct kafka_ask *a)
 	for (int i = 0; i < AT_LISTS; i++)
 		if (o->at[i])
 			rd_kafka_topic_partition_list_destroy(o->at[i]);
+	if (o->looker)
+		rd_kafka_conf_destroy(o->looker);
+	free(o->tails);
 	free(o);
 }
 
@@ -38,7 +43,7 @@ offsets_try(struct offsets_ask *o, rd_kafka_topic_partition_list_t **list, unsig
 {
 	rd_kafka_topic_partition_list_t *copy = rd_kafka_topic_partition_list_copy(*list);
 	rd_kafka_resp_err_t code =
-		rd_kafka_offsets_for_times(o->ask.rk, copy, ask_slice_ms(&o->ask, attempt));
+		rd_kafka_offsets_for_times(o->ask.rk, copy, kafka_ask_slice_ms(&o->ask, attempt));
 
 	for (int i = 0; !code && i < copy->cnt; i++)
 		code = copy->elems[i].err;
@@ -68,10 +73,12 @@ offsets_run(struct kafka_ask *a)
 			o->code = offsets_try(o, &o->at[i], attempt);
 			if (!o->code || is_final(o->code))
 				break;
-			if (ask_over(a))
+			if (kafka_ask_over(a))
 				return;
-			ask_nap(a);
+			kafka_ask_nap(a);
 		}
+	if (o->looker && !o->code)
+		kafka_tails(&o->looker, o->at[AT_FROM], o->at[AT_END], o->tails, a);
 }
 
 static int64_t
@@ -82,8 +89,6 @@ place_of(const struct position *p, int64_t from, int64_t end)
 	switch (p->kind) {
 	case POSITION_TIME:
 		return from >= 0 ? from : end;
-	case POSITION_TAIL:
-		return end - n > from ? end - n : from;
 	case POSITION_OFFSET:
 		return n < from ? from : n > end ? end : n;
 	default:
@@ -95,8 +100,8 @@ static void
 part_start(struct kafka_subs *su, const struct offsets_ask *o, int i)
 {
 	const rd_kafka_topic_partition_t *tp = &o->at[AT_FROM]->elems[i];
-	struct kafka_topic *t = sub_topic(su, bytes_str(tp->topic));
-	struct kafka_part *part = topic_part(t, tp->partition);
+	struct kafka_topic *t = kafka_sub_topic(su, bytes_str(tp->topic));
+	struct kafka_part *part = kafka_topic_part(t, tp->partition);
 	struct kafka_sub *ks = t->ks;
 	int64_t from = tp->offset, end, until;
 
@@ -120,7 +125,7 @@ part_start(struct kafka_subs *su, const struct offsets_ask *o, int i)
 		struct error err;
 
 		kafka_error(&err, rd_kafka_last_error(), NULL);
-		sub_tell(ks, &err);
+		kafka_sub_tell(ks, &err);
 	}
 }
 
@@ -133,15 +138,15 @@ offsets_done(struct kafka_ask *a)
 
 	su->placing = false;
 	if (o->code) {
-		kafka_error(&err, o->code, NULL);
-		sub_tell_all(su, &err);
+		kafka_client_unanswered(a->client, o->code, &err);
+		kafka_sub_tell_all(su, &err);
 		return;
 	}
 	for (int i = 0; i < o->at[AT_FROM]->cnt; i++)
 		part_start(su, o, i);
 	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next) {
-		sub_tell(ks, NULL);
-		sub_check_ended(ks);
+		kafka_sub_tell(ks, NULL);
+		kafka_sub_check_ended(ks);
 	}
 }
 
@@ -167,6 +172,10 @@ offsets_want(struct offsets_ask *o, const struct kafka_sub *ks, const char *topi
 	if (ks->s->opts.ended || kind == POSITION_TIME || kind == POSITION_TAIL ||
 	    kind == POSITION_OFFSET || o->at[AT_END])
 		offsets_add(o, AT_END, topic, part, RD_KAFKA_OFFSET_END);
+	o->tails = xrealloc(o->tails, (size_t)o->at[AT_FROM]->cnt * sizeof *o->tails);
+	o->tails[o->at[AT_FROM]->cnt - 1] = kind == POSITION_TAIL ? from->n : 0;
+	if (kind == POSITION_TAIL && !o->looker)
+		o->looker = kafka_client_looker(ks->kb);
 	if (until->kind == POSITION_TIME)
 		offsets_add(o, AT_UNTIL, topic, part, until->n);
 }
@@ -196,10 +205,10 @@ topics_run(struct kafka_ask *a)
 	struct topics_ask *t = (struct topics_ask *)a;
 
 	for (unsigned i = 0;; i++) {
-		t->code = rd_kafka_metadata(a->rk, t->all, NULL, &t->md, ask_slice_ms(a, i));
-		if (!t->code || ask_over(a))
+		t->code = rd_kafka_metadata(a->rk, t->all, NULL, &t->md, kafka_ask_slice_ms(a, i));
+		if (!t->code || kafka_ask_over(a))
 			return;
-		ask_nap(a);
+		kafka_ask_nap(a);
 	}
 }
 
@@ -219,7 +228,7 @@ sub_missing(struct kafka_sub *ks)
 
 	if (ks->kb->missing_fails || ks->s->opts.ended) {
 		error_set(&err, ERR_NOTFOUND, "there is no such topic");
-		sub_tell(ks, &err);
+		kafka_sub_tell(ks, &err);
 		return false;
 	}
 	if (!ks->missing_told)
@@ -233,7 +242,7 @@ topic_take(struct kafka_subs *su, struct offsets_ask *o, const rd_kafka_metadata
 	bool *soon)
 {
 	struct bytes name = bytes_str(mt->topic);
-	struct kafka_sub *ks = sub_of_topic(su, name);
+	struct kafka_sub *ks = kafka_sub_of_topic(su, name);
 	struct kafka_topic *t;
 	struct error err;
 
@@ -248,15 +257,21 @@ topic_take(struct kafka_subs *su, struct offsets_ask *o, const rd_kafka_metadata
 	if (mt->err) {
 		kafka_error(&err, mt->err, NULL);
 		if (!ks->is_regex)
-			sub_tell(ks, &err);
+			kafka_sub_tell(ks, &err);
 		return;
 	}
-	t = sub_topic(su, name);
+	if (!ks->is_regex && ks->s->opts.partition >= mt->partition_cnt) {
+		kafka_error_partition(&err, mt->topic, ks->s->opts.partition, mt->partition_cnt);
+		kafka_sub_tell(ks, &err);
+		return;
+	}
+	t = kafka_sub_topic(su, name);
 	t->ks = ks;
 	for (int i = 0; i < mt->partition_cnt; i++) {
-		struct kafka_part *part = topic_part(t, mt->partitions[i].id);
+		struct kafka_part *part = kafka_topic_part(t, mt->partitions[i].id);
 
-		if (part->started || (ks->told && ks->s->opts.ended))
+		if (part->started || (ks->told && ks->s->opts.ended) ||
+		    (ks->s->opts.partition >= 0 && ks->s->opts.partition != part->id))
 			continue;
 		if (mt->partitions[i].err == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
 			*soon = true;
@@ -299,10 +314,10 @@ topics_done(struct kafka_ask *a)
 	su->placing = false;
 	if (t->code || !t->md) {
 		kafka_error(&err, t->code, NULL);
-		sub_tell_all(su, &err);
+		kafka_sub_tell_all(su, &err);
 		return;
 	}
-	client_is_up(a->client);
+	kafka_client_is_up(a->client);
 	su->client.up = true;
 	loop_timer_clear(kb->b.loop, &su->client.deadline);
 	o = xcalloc(1, sizeof *o);
@@ -312,8 +327,8 @@ topics_done(struct kafka_ask *a)
 	if (!o->at[AT_FROM]) {
 		free(o);
 		for (struct kafka_sub *ks = su->subs; ks; ks = ks->next) {
-			sub_tell(ks, NULL);
-			sub_check_ended(ks);
+			kafka_sub_tell(ks, NULL);
+			kafka_sub_check_ended(ks);
 		}
 		return;
 	}
@@ -321,12 +336,15 @@ topics_done(struct kafka_ask *a)
 	o->ask.run = offsets_run;
 	o->ask.done = offsets_done;
 	o->ask.drop = offsets_drop;
+	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next)
+		if (ks->s && !ks->told)
+			o->ask.until_ns = kafka_client_until(a->client);
 	su->placing = true;
-	ask_start(a->client, &o->ask);
+	kafka_ask_start(a->client, &o->ask);
 }
 
 void
-place_start(struct kafka_broker *kb)
+kafka_place_start(struct kafka_broker *kb)
 {
 	struct kafka_subs *su = kb->sub;
 	struct topics_ask *t;
@@ -340,5 +358,5 @@ place_start(struct kafka_broker *kb)
 	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next)
 		t->all = t->all || ks->is_regex;
 	su->placing = true;
-	ask_start(&su->client, &t->ask);
+	kafka_ask_start(&su->client, &t->ask);
 }

@@ -12,190 +12,55 @@
 #include "core/log.h"
 
 enum {
-	SLAB = 1024,
 	HELD_MS = 5,
 	PUSH_MS = 1,
 	FIRST_PUSH_MS = 20,	/* there is a connection to make, and a topic to be found */
-	PUSH_EVENTS = 512,	/* more than that comes from a stream */
-	LATE_MS = 1200		/* the library tells within a second of the time-out */
+	PUSH_EVENTS = 512	/* more than that comes from a stream */
 };
 
-/* ---- what is under way ---- */
-
-static struct kafka_sent *
-sent_new(struct kafka_pub *kp)
-{
-	struct kafka_sent *e = kp->idle, *slab;
-
-	if (!e) {
-		slab = xcalloc(SLAB, sizeof *slab);
-		kp->slabs = xrealloc(kp->slabs, (kp->nslabs + 1) * sizeof *kp->slabs);
-		kp->slabs[kp->nslabs++] = slab;
-		for (size_t i = 0; i < SLAB; i++) {
-			slab[i].next = kp->idle;
-			kp->idle = &slab[i];
-		}
-		e = kp->idle;
-	}
-	kp->idle = e->next;
-	e->prev = kp->sent.prev;
-	e->next = &kp->sent;
-	e->prev->next = e->next->prev = e;
-	return e;
-}
-
 static void
-sent_free(struct kafka_pub *kp, struct kafka_sent *e)
-{
-	if (e->prev) {
-		e->prev->next = e->next;
-		e->next->prev = e->prev;
-	}
-	e->next = kp->idle;
-	kp->idle = e;
-}
-
-/* Its report has not come, and its time is over: the library is stuck, or waits for a
- * server that is. */
-static void
-pub_late(struct loop_timer *t)
-{
-	struct kafka_broker *kb = t->arg;
-	struct kafka_pub *kp = kb->pub;
-	uint64_t now = loop_clock_ns(), grace = LATE_MS * UINT64_C(1000000);
-	struct kafka_sent *e;
-	struct error err;
-
-	error_set(&err, ERR_UNKNOWN, "no answer within %g s", kb->b.opts.timeout_ms / 1000.0);
-	while ((e = kp->sent.next) != &kp->sent && e->until_ns + grace <= now) {
-		e->prev->next = e->next;
-		e->next->prev = e->prev;
-		e->prev = NULL;		/* told; its report ends it */
-		broker_outcome(&kb->b, e->id, e->size, FATE_UNKNOWN, &err);
-	}
-	if (kp->sent.next != &kp->sent)
-		loop_timer_set_at(kb->b.loop, &kp->late, kp->sent.next->until_ns + grace);
-}
-
-static void
-pub_told(struct kafka_broker *kb, struct kafka_sent *e, enum fate fate, const struct error *err)
-{
-	uint64_t id = e->id;
-	size_t size = e->size;
-	bool told = !e->prev;
-
-	sent_free(kb->pub, e);
-	if (!told)
-		broker_outcome(&kb->b, id, size, fate, err);
-}
-
-/* Of a producer that has given up, all that is left is thrown away: why it did is what
- * there is to say. */
-static void
-pub_error(struct kafka_broker *kb, rd_kafka_resp_err_t code, struct error *err)
-{
-	bool purged = code == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
-		code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
-	char why[300];
-
-	if (purged || code == RD_KAFKA_RESP_ERR__FATAL) {
-		rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(kb->pub->client.rk, why,
-			sizeof why);
-
-		if (fatal) {
-			kafka_error(err, fatal, why);
-			return;
-		}
-	}
-	kafka_error(err, code, NULL);
-	if (purged)
-		error_set(err, ERR_REFUSED, "the transaction was aborted");
-}
-
-void
 pub_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
 {
 	struct kafka_client *c = arg;
 	struct kafka_broker *kb = c->kb;
+	struct kafka_sent *e = m->_private;
 	struct error err = ERROR_INIT;
-	enum fate fate = FATE_REFUSED;
+	enum fate fate;
 
 	(void)rk;
+	if (kb->pub->resend != RESEND_NONE || m->err)
+		if (kafka_resend_takes(kb, m))
+			return;
 	if (!m->err) {
 		kb->pub->confirmed++;
-		pub_told(kb, m->_private, FATE_CONFIRMED, NULL);
+		kb->pub->heard_ns = loop_now_ns(kb->b.loop);
+		kafka_pub_told(kb, e, FATE_CONFIRMED, NULL);
 		return;
 	}
-	switch (rd_kafka_message_status(m)) {
-	case RD_KAFKA_MSG_STATUS_PERSISTED:
-		pub_told(kb, m->_private, FATE_CONFIRMED, NULL);
+	fate = kafka_fate(m->err, rd_kafka_message_status(m),
+		e->until_ns - kb->b.opts.timeout_ms * UINT64_C(1000000));
+	if (fate == FATE_CONFIRMED) {
+		kafka_pub_told(kb, e, FATE_CONFIRMED, NULL);
 		return;
-	case RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED:
-		fate = FATE_UNKNOWN;
-		break;
-	default:
-		break;
 	}
-	pub_error(kb, m->err, &err);
+	/* Of an aborted transaction nothing counts, whatever was sent. */
+	if (kb->b.opts.transaction && m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE)
+		fate = FATE_REFUSED;
+	kafka_pub_error(kb, m->err, &err);
+	if (m->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+		kafka_no_partition(kb, rd_kafka_topic_name(m->rkt), m->partition, &err);
 	if (err.kind == ERR_TIMEOUT) {
 		enum error_kind kind = fate == FATE_UNKNOWN ? ERR_UNKNOWN : ERR_REFUSED;
 
+		kafka_sent_silent(kb, e);
 		error_set(&err, kind, fate == FATE_UNKNOWN ? "no answer within %g s" :
 			"not sent within %g s", kb->b.opts.timeout_ms / 1000.0);
 		if (c->last.kind)
-			error_set(&err, client_is_up(c) ? kind : c->last.kind,
+			error_set(&err, kafka_client_is_up(c) ? kind : c->last.kind,
 				"%s within %g s: %s", fate == FATE_UNKNOWN ? "no answer" :
 				"not sent", kb->b.opts.timeout_ms / 1000.0, c->last.text);
 	}
-	pub_told(kb, m->_private, fate, &err);
-}
-
-/* ---- topics ---- */
-
-void
-out_ready(struct kafka_pub *kp, struct kafka_out *t)
-{
-	t->made = OUT_READY;
-	t->rkt = rd_kafka_topic_new(kp->client.rk, t->name.p, NULL);
-	if (t->rkt)
-		return;
-	kafka_error(&t->why, rd_kafka_last_error(), NULL);
-	t->made = OUT_FAILED;
-}
-
-static struct kafka_out *
-out_find(struct kafka_broker *kb, struct bytes name, struct error *err)
-{
-	struct kafka_pub *kp = kb->pub;
-	struct kafka_out *t = kp->recent, **head;
-	uint32_t h = 2166136261u;
-
-	if (t && bytes_eq(t->name, name))
-		return t;
-	for (size_t i = 0; i < name.n; i++)
-		h = (h ^ (unsigned char)name.p[i]) * 16777619u;
-	head = &kp->topics[h % (sizeof kp->topics / sizeof *kp->topics)];
-	for (t = *head; t; t = t->next)
-		if (bytes_eq(t->name, name))
-			return kp->recent = t;
-	if (!name.n || name.n > 249 || memchr(name.p, 0, name.n)) {
-		error_set(err, ERR_USAGE, "a topic of Kafka has 1 to 249 letters, digits, '.', '_' "
-			"and '-'");
-		return NULL;
-	}
-	t = xcalloc(1, sizeof *t);
-	t->name = bytes_of(xmemdup0(name.p, name.n), name.n);
-	/* The library would ask for the topic, and a server may make it by that. */
-	if (kb->b.opts.create)
-		t->made = OUT_MAKING;
-	else
-		out_ready(kp, t);
-	t->next = *head;
-	*head = t;
-	kp->recent = t;
-	if (t->made == OUT_MAKING)
-		topic_make(kb, t);
-	return t;
+	kafka_pub_told(kb, e, fate, &err);
 }
 
 /* ---- giving events to the library ---- */
@@ -235,7 +100,7 @@ pub_flush(struct kafka_broker *kb)
 	struct kafka_batch *b = kp->batch;
 	struct error err;
 
-	if (!b || !b->n)
+	if (!b || !b->n || kp->resend == RESEND_DRAIN)
 		return;
 	loop_timer_clear(kb->b.loop, &kp->held);
 	/* Outcomes may publish: into another batch. */
@@ -246,8 +111,10 @@ pub_flush(struct kafka_broker *kb)
 	    b->msgs, (int)b->n) != b->n)
 		for (size_t i = 0; i < b->n; i++)
 			if (b->msgs[i].err) {
-				pub_error(kb, b->msgs[i].err, &err);
-				pub_told(kb, b->msgs[i]._private, FATE_REFUSED, &err);
+				kafka_pub_error(kb, b->msgs[i].err, &err);
+				if (b->msgs[i].err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+					kafka_no_partition(kb, b->topic->name.p, b->partition, &err);
+				kafka_pub_told(kb, b->msgs[i]._private, FATE_REFUSED, &err);
 			}
 	b->n = 0;
 	buf_clear(&b->bytes);
@@ -273,7 +140,7 @@ pub_push(struct kafka_broker *kb)
 	struct kafka_pub *kp = kb->pub;
 	size_t n = kp->batch ? kp->batch->n : 0;
 
-	if (!n)
+	if (!n || kp->resend == RESEND_DRAIN)
 		return;
 	pub_flush(kb);
 	if (n <= PUSH_EVENTS)
@@ -352,46 +219,23 @@ pub_stage(struct kafka_broker *kb, struct kafka_out *t, int32_t partition, struc
 }
 
 static int
-pub_single(struct kafka_broker *kb, struct kafka_out *t, int32_t partition, struct bytes key,
-	struct bytes value, const struct message *headers, int64_t time_us, struct kafka_sent *e,
-	struct error *err)
+pub_single(struct kafka_broker *kb, struct kafka_record *r, const struct message *msg,
+	struct kafka_sent *e, struct error *err)
 {
-	rd_kafka_headers_t *h = NULL;
-	rd_kafka_vu_t vu[8] = {
-		{ .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = t->rkt },
-		{ .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition },
-		{ .vtype = RD_KAFKA_VTYPE_VALUE,
-			.u.mem = { (void *)(uintptr_t)value.p, value.n } },
-		{ .vtype = RD_KAFKA_VTYPE_KEY, .u.mem = { (void *)(uintptr_t)key.p, key.n } },
-		{ .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = e },
-		{ .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY },
-	};
-	rd_kafka_error_t *bad;
-	size_t n = 6;
+	if (msg && msg->nheaders) {
+		r->headers = rd_kafka_headers_new(msg->nheaders);
+		for (size_t i = 0; i < msg->nheaders; i++) {
+			const struct header *x = &msg->headers[i];
 
-	if (headers && headers->nheaders) {
-		h = rd_kafka_headers_new(headers->nheaders);
-		for (size_t i = 0; i < headers->nheaders; i++) {
-			const struct header *x = &headers->headers[i];
-
-			rd_kafka_header_add(h, x->name.p, (ssize_t)x->name.n, x->value.p,
+			rd_kafka_header_add(r->headers, x->name.p, (ssize_t)x->name.n, x->value.p,
 				(ssize_t)x->value.n);
 		}
-		vu[n].vtype = RD_KAFKA_VTYPE_HEADERS;
-		vu[n++].u.headers = h;
-	}
-	if (time_us >= 0) {
-		vu[n].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
-		vu[n++].u.i64 = time_us / 1000;
 	}
 	pub_flush(kb);
-	bad = rd_kafka_produceva(kb->pub->client.rk, vu, n);
-	if (!bad)
+	if (kafka_pub_record(kb, r, e, err) == 0)
 		return 0;
-	pub_error(kb, rd_kafka_error_code(bad), err);
-	rd_kafka_error_destroy(bad);
-	if (h)
-		rd_kafka_headers_destroy(h);
+	if (r->headers)
+		rd_kafka_headers_destroy(r->headers);
 	return -1;
 }
 
@@ -412,7 +256,7 @@ is_micro(const struct kafka_broker *kb, const struct publication *p)
 }
 
 int
-pub_event(struct kafka_broker *kb, const struct publication *p, struct error *err)
+kafka_pub_event(struct kafka_broker *kb, const struct publication *p, struct error *err)
 {
 	const struct publish_options *o = p->opts ? p->opts : &publish_defaults;
 	struct bytes value = p->msg.body;
@@ -421,13 +265,17 @@ pub_event(struct kafka_broker *kb, const struct publication *p, struct error *er
 	struct kafka_out *t;
 	struct kafka_sent *e;
 
-	if (!kb->pub && pub_open(kb, err) < 0)
+	if (!kb->pub && kafka_pub_open(kb, err) < 0)
 		return -1;
 	kp = kb->pub;
-	t = out_find(kb, p->topic, err);
+	t = kafka_out_find(kb, p->topic, err);
 	if (!t)
 		return -1;
-	if (t->made == OUT_MAKING)
+	if (t->made == OUT_NEW) {
+		t->made = OUT_MAKING;
+		kafka_topic_make(kb, t);
+	}
+	if (t->made == OUT_MAKING || kp->resend == RESEND_DRAIN)
 		return PUBLISH_FULL;
 	if (t->made == OUT_FAILED) {
 		*err = t->why;
@@ -439,25 +287,43 @@ pub_event(struct kafka_broker *kb, const struct publication *p, struct error *er
 		value = buf_bytes(&kp->value);
 		headers = NULL;
 	}
-	e = sent_new(kp);
+	e = kafka_sent_new(kp);
 	e->id = p->id;
 	e->size = publication_size(p);
+	e->time_ms = o->time_us >= 0 ? o->time_us / 1000 : -1;
 	if (kb->b.opts.timeout_ms) {
 		e->until_ns = loop_now_ns(kb->b.loop) + kb->b.opts.timeout_ms * UINT64_C(1000000);
 		if (!loop_timer_is_set(&kp->late))
 			loop_timer_set_at(kb->b.loop, &kp->late,
-				e->until_ns + LATE_MS * UINT64_C(1000000));
+				e->until_ns + KAFKA_LATE_MS * UINT64_C(1000000));
 	}
 	if ((headers && headers->nheaders) || o->time_us >= 0) {
-		int r = pub_single(kb, t, (int32_t)o->partition, p->msg.key, value, headers,
-			o->time_us, e, err);
+		struct kafka_record r = { t, (int32_t)o->partition, p->msg.key, value, NULL,
+			e->time_ms };
 
-		if (r < 0)
-			sent_free(kp, e);
-		return r;
+		if (pub_single(kb, &r, headers, e, err) == 0)
+			return 0;
+		kafka_sent_free(kp, e);
+		return -1;
 	}
 	pub_stage(kb, t, (int32_t)o->partition, p->msg.key, value, e);
 	return 0;
+}
+
+static int pub_reopen(struct kafka_broker *, struct error *);
+
+static void
+pub_resend(struct kafka_broker *kb)
+{
+	struct error err;
+
+	if (pub_reopen(kb, &err) < 0) {
+		broker_failed(&kb->b, &err);
+		return;
+	}
+	kafka_resend_all(kb);
+	pub_flush(kb);
+	broker_room(&kb->b);
 }
 
 static void
@@ -472,10 +338,21 @@ pub_poll(struct kafka_client *c)
 	if (kb->pub->confirmed != told && pub_alone(kb))
 		pub_push(kb);
 	if (rounds == 64)
-		client_again(c);
+		kafka_client_again(c);
+	if (kafka_resend_ready(kb))
+		pub_resend(kb);
+	kafka_sent_stuck(kb);
 	/* Nothing published so far: whether there is a server is not known by that. */
 	if (!c->up)
-		client_is_up(c);
+		kafka_client_is_up(c);
+}
+
+static void
+pub_configure(struct kafka_client *c, rd_kafka_conf_t *conf)
+{
+	(void)c;
+	rd_kafka_conf_set_dr_msg_cb(conf, pub_delivered);
+	rd_kafka_conf_interceptor_add_on_new(conf, "mbus fate", kafka_fate_watch, NULL);
 }
 
 static void
@@ -487,31 +364,54 @@ pub_failed(struct kafka_client *c, const struct error *err)
 		broker_connected(&c->kb->b, err);
 }
 
+/* Another handle in place of this, which has nothing under way. */
+static int
+pub_reopen(struct kafka_broker *kb, struct error *err)
+{
+	struct kafka_pub *kp = kb->pub;
+
+	for (size_t i = 0; i < sizeof kp->topics / sizeof *kp->topics; i++)
+		for (struct kafka_out *t = kp->topics[i]; t; t = t->next)
+			if (t->rkt)
+				rd_kafka_topic_destroy(t->rkt);
+	kafka_client_close(&kp->client);
+	kp->client = (struct kafka_client){ .poll = pub_poll, .failed = pub_failed,
+		.configure = pub_configure, .counts = kb->b.opts.reconnect_given };
+	if (kafka_client_open(&kp->client, kb, RD_KAFKA_PRODUCER, NULL, false, err) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof kp->topics / sizeof *kp->topics; i++)
+		for (struct kafka_out *t = kp->topics[i]; t; t = t->next)
+			if (t->rkt)
+				kafka_out_ready(kp, t);
+	return 0;
+}
+
 int
-pub_open(struct kafka_broker *kb, struct error *err)
+kafka_pub_open(struct kafka_broker *kb, struct error *err)
 {
 	struct kafka_pub *kp = xcalloc(1, sizeof *kp);
 
 	kp->sent.next = kp->sent.prev = &kp->sent;
 	kp->flush = (struct loop_task){ .fn = pub_flush_task, .arg = kb };
 	kp->held = (struct loop_timer){ .fn = pub_held, .arg = kb };
-	kp->late = (struct loop_timer){ .fn = pub_late, .arg = kb };
+	kp->late = (struct loop_timer){ .fn = kafka_sent_late, .arg = kb };
 	kp->client.poll = pub_poll;
 	kp->client.failed = pub_failed;
+	kp->client.configure = pub_configure;
 	kp->client.counts = kb->b.opts.reconnect_given;
-	if (client_open(&kp->client, kb, RD_KAFKA_PRODUCER, NULL, false, err) < 0) {
-		client_close(&kp->client);
+	if (kafka_client_open(&kp->client, kb, RD_KAFKA_PRODUCER, NULL, false, err) < 0) {
+		kafka_client_close(&kp->client);
 		free(kp);
 		return -1;
 	}
 	kb->pub = kp;
 	if (kb->b.opts.transaction)
-		txn_begin(kb);
+		kafka_txn_begin(kb);
 	return 0;
 }
 
 void
-pub_close(struct kafka_broker *kb)
+kafka_pub_close(struct kafka_broker *kb)
 {
 	struct kafka_pub *kp = kb->pub;
 	struct kafka_batch *batches[2];
@@ -533,7 +433,7 @@ pub_close(struct kafka_broker *kb)
 	if (kp->client.rk && kp->sent.next != &kp->sent)
 		rd_kafka_purge(kp->client.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
 			RD_KAFKA_PURGE_F_NON_BLOCKING);
-	client_close(&kp->client);
+	kafka_client_close(&kp->client);
 	batches[0] = kp->batch;
 	batches[1] = kp->spare;
 	for (int i = 0; i < 2; i++)
@@ -541,6 +441,8 @@ pub_close(struct kafka_broker *kb)
 			buf_release(&batches[i]->bytes);
 			free(batches[i]);
 		}
+	while (kp->sent.next != &kp->sent)
+		kafka_sent_free(kp, kp->sent.next);
 	for (size_t i = 0; i < kp->nslabs; i++)
 		free(kp->slabs[i]);
 	free(kp->slabs);

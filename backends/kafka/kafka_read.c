@@ -15,7 +15,7 @@ static struct kafka_topic *
 topic_of(struct kafka_subs *su, rd_kafka_topic_t *rkt)
 {
 	if (su->recent_rkt != rkt) {
-		su->recent = sub_topic(su, bytes_str(rd_kafka_topic_name(rkt)));
+		su->recent = kafka_sub_topic(su, bytes_str(rd_kafka_topic_name(rkt)));
 		su->recent_rkt = rkt;
 	}
 	return su->recent;
@@ -127,7 +127,7 @@ static void
 read_record(struct kafka_subs *su, const rd_kafka_message_t *m)
 {
 	struct kafka_topic *t = topic_of(su, m->rkt);
-	struct kafka_part *part = topic_part(t, m->partition);
+	struct kafka_part *part = kafka_topic_part(t, m->partition);
 	struct kafka_sub *ks = t->ks;
 	struct event ev = event_none;
 
@@ -137,7 +137,7 @@ read_record(struct kafka_subs *su, const rd_kafka_message_t *m)
 		return;
 	/* The end was where it was when we began. */
 	if (part->end >= 0 && m->offset >= part->end) {
-		sub_part_ended(part);
+		kafka_sub_part_ended(part);
 		return;
 	}
 	ev.topic = t->name;
@@ -154,14 +154,15 @@ read_record(struct kafka_subs *su, const rd_kafka_message_t *m)
 	part->next = m->offset + 1;
 	if (su->group.name) {
 		/* Numbered by the core within; the mark must be there before any ack. */
-		marks_add(&su->group.marks, su->client.kb->b.delivered + 1, &part->mark, m->offset);
+		kafka_marks_add(&su->group.marks, su->client.kb->b.delivered + 1, &part->mark,
+			m->offset);
 		if (broker_deliver(ks->s, &ev) == EVENT_DROPPED)
-			marks_settle(&su->group.marks, ev.number, ev.number, false);
+			kafka_marks_settle(&su->group.marks, ev.number, ev.number, false);
 	} else {
 		broker_deliver(ks->s, &ev);
 	}
 	if (part->end >= 0 && part->next >= part->end)
-		sub_part_ended(part);
+		kafka_sub_part_ended(part);
 }
 
 /* A word of the library's about a partition or the group. */
@@ -172,12 +173,12 @@ read_error(struct kafka_subs *su, const rd_kafka_message_t *m)
 	struct error err;
 
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-		struct kafka_part *part = t ? topic_part(t, m->partition) : NULL;
+		struct kafka_part *part = t ? kafka_topic_part(t, m->partition) : NULL;
 
 		/* Behind the last event there can be what is none: the marks of a
 		 * transaction. */
 		if (part && part->end >= 0 && m->offset >= part->end)
-			sub_part_ended(part);
+			kafka_sub_part_ended(part);
 		return;
 	}
 	kafka_error(&err, m->err, m->payload ? rd_kafka_message_errstr(m) : NULL);
@@ -188,26 +189,26 @@ read_error(struct kafka_subs *su, const rd_kafka_message_t *m)
 			break;
 		if (su->client.kb->missing_fails || t->ks->s->opts.ended) {
 			error_set(&err, ERR_NOTFOUND, "there is no such topic");
-			sub_tell(t->ks, &err);
+			kafka_sub_tell(t->ks, &err);
 		} else if (!t->ks->missing_told) {
 			t->ks->missing_told = true;
 			log_warn("%.*s: there is no such topic yet; waiting for it",
 				BYTES_FMT(t->name));
-			group_missing(su);
-			sub_tell(t->ks, NULL);
+			kafka_group_missing(su);
+			kafka_sub_tell(t->ks, NULL);
 		}
 		return;
 	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
 		if (t)
 			error_prefix(&err, "%.*s", BYTES_FMT(t->name));
 		if (t && t->ks && !t->ks->told) {
-			sub_tell(t->ks, &err);
+			kafka_sub_tell(t->ks, &err);
 			return;
 		}
 		/* fall through */
 	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
 	case RD_KAFKA_RESP_ERR__FATAL:
-		sub_tell_all(su, &err);
+		kafka_sub_tell_all(su, &err);
 		return;
 	default:
 		break;
@@ -247,14 +248,14 @@ read_held(struct kafka_subs *su)
 }
 
 void
-read_poll(struct kafka_client *c)
+kafka_read_poll(struct kafka_client *c)
 {
 	struct kafka_subs *su = c->kb->sub;
 	ssize_t n;
 
 	if (!su->group.name)
 		rd_kafka_poll(c->rk, 0);
-	else if (group_closing(su))
+	else if (kafka_group_closing(su))
 		return;
 	if (su->paused && (!su->group.name || !su->paused_there))
 		return;
@@ -268,9 +269,9 @@ read_poll(struct kafka_client *c)
 			read_one(su, su->batch[i]);
 	}
 	if (su->group.name)
-		group_delivered(su);
+		kafka_group_delivered(su);
 	if (n == KAFKA_BATCH)
 		one_cpu_look(loop_now_ns(c->kb->b.loop));
 	if (!su->paused && (n == KAFKA_BATCH || su->nheld))
-		client_again(c);
+		kafka_client_again(c);
 }

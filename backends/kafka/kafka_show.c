@@ -113,7 +113,8 @@ show_line(struct buf *out, const struct shown *s, const char *line)
 	memcpy(key, name.p, name.n);
 	key[name.n] = 0;
 	/* Code cannot be given; what mbus says itself is listed above, or refused. */
-	if (strstr(at, "see dedicated API") || strstr(at, "No longer used") || conf_is_ours(key))
+	if (strstr(at, "see dedicated API") || strstr(at, "No longer used") ||
+	    kafka_conf_is_ours(key))
 		return;
 	if (!range.n)
 		range = bytes_str("VALUE");
@@ -127,24 +128,53 @@ show_line(struct buf *out, const struct shown *s, const char *line)
 	show_text(out, at);
 }
 
+/* The library's own table, which is the caller's to free; NULL: there is none. */
+static char *
+table(void)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	rd_kafka_conf_properties_show(f);
+	fclose(f);
+	return text;
+}
+
+unsigned
+kafka_conf_use(const char *name)
+{
+	char *text = table(), *line, *save = NULL;
+	struct bytes key, who;
+	unsigned use = 0;
+
+	for (line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
+		const char *at = line;
+
+		if (cell(&at, &key) && cell(&at, &who) && who.n == 1 && bytes_eq(key, bytes_str(name)))
+			use |= *who.p == 'P' ? BROKER_FOR_PUB : *who.p == 'C' ? BROKER_FOR_SUB :
+				BROKER_FOR_PUB | BROKER_FOR_SUB | BROKER_FOR_TOPICS;
+	}
+	free(text);
+	return use & BROKER_FOR_TOPICS ? 0 : use;
+}
+
 void
-conf_list(struct buf *out)
+kafka_conf_list(struct buf *out)
 {
 	struct kafka_broker kb = { .servers = (char *)(uintptr_t)"HOST:PORT", .one_cpu = true,
 		.b.opts = { .connect_timeout_ms = 5000, .timeout_ms = 30000 } };
 	struct error err;
-	struct shown s = { rd_kafka_conf_new(), conf_make(&kb, RD_KAFKA_PRODUCER, NULL, false, &err),
-		conf_make(&kb, RD_KAFKA_CONSUMER, NULL, false, &err), rd_kafka_topic_conf_new() };
-	char *text = NULL, *line, *save = NULL;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
+	struct shown s = { rd_kafka_conf_new(),
+		kafka_conf_make(&kb, RD_KAFKA_PRODUCER, NULL, false, &err),
+		kafka_conf_make(&kb, RD_KAFKA_CONSUMER, NULL, false, &err),
+		rd_kafka_topic_conf_new() };
+	char *text = table(), *line, *save = NULL;
 
 	buf_addf(out, "\nproperties of librdkafka %s, which are options, too:\n",
 		rd_kafka_version_str());
-	if (f) {
-		rd_kafka_conf_properties_show(f);
-		fclose(f);
-	}
 	for (line = text ? strtok_r(text, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
 		show_line(out, &s, line);
 	free(text);

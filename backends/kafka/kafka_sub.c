@@ -12,114 +12,10 @@
 
 enum { PAUSED_TICK_MS = 1000 };
 
-/* ---- topics and partitions ---- */
-
-struct kafka_sub *
-sub_of_topic(struct kafka_subs *su, struct bytes name)
-{
-	struct kafka_sub *found = NULL;
-
-	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next) {
-		if (!ks->s)
-			continue;
-		if (!ks->is_regex && bytes_eq(ks->topic, name))
-			return ks;
-		/* Names of Kafka's topics have no NUL. */
-		if (ks->is_regex && !found && regexec(&ks->regex, name.p, 0, NULL, 0) == 0)
-			found = ks;
-	}
-	return found;
-}
-
-struct kafka_topic *
-sub_topic(struct kafka_subs *su, struct bytes name)
-{
-	struct kafka_topic *t = su->topics;
-
-	while (t && !bytes_eq(t->name, name))
-		t = t->next;
-	if (t)
-		return t;
-	t = xcalloc(1, sizeof *t);
-	t->name = bytes_of(xmemdup0(name.p, name.n), name.n);
-	t->ks = sub_of_topic(su, name);
-	if (!su->group.name)
-		t->rkt = rd_kafka_topic_new(su->client.rk, t->name.p, NULL);
-	t->next = su->topics;
-	su->topics = t;
-	return t;
-}
-
-struct kafka_part *
-topic_part(struct kafka_topic *t, int32_t id)
-{
-	if (id >= t->nparts) {
-		t->parts = xrealloc(t->parts, ((size_t)id + 1) * sizeof *t->parts);
-		while (t->nparts <= id) {
-			struct kafka_part *p = xcalloc(1, sizeof *p);
-
-			p->topic = t;
-			p->id = t->nparts;
-			p->next = p->end = -1;
-			p->mark = (struct kafka_mark)KAFKA_MARK_INIT;
-			t->parts[t->nparts++] = p;
-		}
-	}
-	return t->parts[id];
-}
-
-/* ---- what the user is told ---- */
-
-void
-sub_tell(struct kafka_sub *ks, const struct error *err)
-{
-	if (!ks->s || ks->told)
-		return;
-	ks->told = true;
-	broker_subscribed(ks->s, err);
-}
-
-void
-sub_tell_all(struct kafka_subs *su, const struct error *err)
-{
-	struct kafka_broker *kb = su->client.kb;
-	bool told = false;
-
-	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next) {
-		told = told || (ks->s && !ks->told);
-		sub_tell(ks, err);
-	}
-	if (!told && err)
-		broker_failed(&kb->b, err);
-}
-
 static void
 subs_failed(struct kafka_client *c, const struct error *err)
 {
-	sub_tell_all(c->kb->sub, err);
-}
-
-void
-sub_check_ended(struct kafka_sub *ks)
-{
-	if (!ks->s || ks->ended || !ks->told || ks->nleft || !ks->s->opts.ended)
-		return;
-	ks->ended = true;
-	broker_ended(ks->s);
-}
-
-void
-sub_part_ended(struct kafka_part *part)
-{
-	struct kafka_sub *ks = part->topic->ks;
-
-	if (part->ended || part->end < 0)
-		return;
-	part->ended = true;
-	if (ks && ks->nleft) {
-		ks->nleft--;
-		sub_check_ended(ks);
-	}
+	kafka_sub_tell_all(c->kb->sub, err);
 }
 
 /* ---- starting ---- */
@@ -138,11 +34,12 @@ subscribe_group(struct kafka_subs *su)
 	code = rd_kafka_subscribe(su->client.rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (!code) {
-		group_wait(su);
+		kafka_group_look(su);
+		kafka_group_wait(su);
 		return;
 	}
 	kafka_error(&err, code, NULL);
-	sub_tell_all(su, &err);
+	kafka_sub_tell_all(su, &err);
 }
 
 static void
@@ -157,9 +54,9 @@ subs_start(struct loop_task *t)
 		return;
 	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next)
 		to_end = to_end || (ks->s && ks->s->opts.ended);
-	if (!su->client.rk && client_open(&su->client, kb, RD_KAFKA_CONSUMER, su->group.name, to_end,
-	    &err) < 0) {
-		sub_tell_all(su, &err);
+	if (!su->client.rk && kafka_client_open(&su->client, kb, RD_KAFKA_CONSUMER,
+	    su->group.name, to_end, &err) < 0) {
+		kafka_sub_tell_all(su, &err);
 		return;
 	}
 	if (su->group.name) {
@@ -168,8 +65,8 @@ subs_start(struct loop_task *t)
 	}
 	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next)
 		if (ks->s && !ks->is_regex)
-			sub_topic(su, ks->topic);	/* so that it is asked for */
-	place_start(kb);
+			kafka_sub_topic(su, ks->topic);	/* so that it is asked for */
+	kafka_place_start(kb);
 }
 
 static void
@@ -177,7 +74,7 @@ subs_refresh(struct loop_timer *t)
 {
 	struct kafka_broker *kb = t->arg;
 
-	place_start(kb);
+	kafka_place_start(kb);
 }
 
 /* A pause that lasts: the group must hear from us, or it thinks us dead. What comes by
@@ -198,8 +95,35 @@ paused_tick(struct loop_timer *t)
 			su->paused_there = true;
 		}
 	}
-	read_poll(&su->client);
+	kafka_read_poll(&su->client);
 	loop_timer_set(su->client.kb->b.loop, &su->paused_tick, PAUSED_TICK_MS);
+}
+
+/* From the library's own search for topics, unless somebody asks for one of them. */
+static void
+hide_internal(const struct kafka_subs *su, rd_kafka_conf_t *conf)
+{
+	bool any = false;
+	size_t given = 0;
+
+	for (struct kafka_sub *ks = su->subs; ks; ks = ks->next) {
+		any = any || ks->is_regex;
+		if (ks->internal)
+			return;
+	}
+	rd_kafka_conf_get(conf, "topic.blacklist", NULL, &given);
+	if (any && given <= 1)
+		rd_kafka_conf_set(conf, "topic.blacklist", "^__", NULL, 0);
+}
+
+static void
+subs_configure(struct kafka_client *c, rd_kafka_conf_t *conf)
+{
+	if (!c->kb->sub->group.name)
+		return;
+	hide_internal(c->kb->sub, conf);
+	rd_kafka_conf_set_rebalance_cb(conf, kafka_group_rebalance);
+	rd_kafka_conf_set_offset_commit_cb(conf, kafka_group_committed);
 }
 
 static struct kafka_subs *
@@ -208,15 +132,16 @@ subs_new(struct kafka_broker *kb)
 	struct kafka_subs *su = xcalloc(1, sizeof *su);
 
 	su->client.kb = kb;
-	su->client.poll = read_poll;
+	su->client.poll = kafka_read_poll;
 	su->client.failed = subs_failed;
+	su->client.configure = subs_configure;
 	su->client.counts = true;
 	su->client.one_cpu = kb->one_cpu;
 	su->start = (struct loop_task){ .fn = subs_start, .arg = kb };
 	su->refresh = (struct loop_timer){ .fn = subs_refresh, .arg = kb };
 	su->paused_tick = (struct loop_timer){ .fn = paused_tick, .arg = su };
 	envelope_init(&su->envelope);
-	group_init(su);
+	kafka_group_init(su);
 	kb->sub = su;
 	return su;
 }
@@ -238,39 +163,53 @@ is_name(struct bytes name)
 	return name.n <= 249;
 }
 
+/* As the library is to have it: for it an expression is what begins with '^'. */
+static void
+name_topic(struct kafka_sub *ks, struct bytes topic)
+{
+	struct buf b = BUF_INIT;
+
+	ks->internal = memmem(topic.p, topic.n, "__", 2);
+	if (ks->is_regex && (!topic.n || *topic.p != '^'))
+		buf_addf(&b, "^.*(%.*s)", BYTES_FMT(topic));
+	else
+		buf_add_bytes(&b, topic);
+	ks->topic = bytes_of(xmemdup0(buf_data(&b), buf_len(&b)), buf_len(&b));
+	buf_release(&b);
+}
+
 int
-sub_subscribe(struct subscription *s, struct error *err)
+kafka_sub_subscribe(struct subscription *s, struct error *err)
 {
 	struct kafka_broker *kb = kafka_of(s->broker);
 	struct kafka_subs *su = kb->sub ? kb->sub : subs_new(kb);
 	const struct subscribe_options *o = &s->opts;
 	struct kafka_sub *ks, **end = &su->subs;
-	int code;
 
 	if (o->from.kind == POSITION_ID)
 		return error_set(err, ERR_USAGE, "-o %.60s: an event of Kafka has an offset, which is "
 			"a number", o->from.text);
 	if (o->from.kind == POSITION_STORED && !o->group)
 		return error_set(err, ERR_USAGE, "-o stored: where a group stopped, and there is no -g");
+	if (o->partition >= 0 && o->group)
+		return error_set(err, ERR_USAGE, "--partition: a group's members are told which "
+			"partitions are theirs: without -g");
 	if (su->subs && (su->group.name != o->group) &&
 	    (!su->group.name || !o->group || strcmp(su->group.name, o->group) != 0))
 		return error_set(err, ERR_NOTFOUND, "the kafka broker has one group for all of its "
 			"subscriptions");
-	if (!is_name(s->topic))
+	if (!o->regex && !is_name(s->topic))
 		return error_set(err, ERR_USAGE, "a topic of Kafka has 1 to 249 letters, digits, '.', "
 			"'_' and '-'; one that begins with '^' is an expression for them");
 	ks = xcalloc(1, sizeof *ks);
 	ks->kb = kb;
 	ks->s = s;
-	ks->is_regex = s->topic.p[0] == '^';
-	if (ks->is_regex && (code = regcomp(&ks->regex, s->topic.p, REG_EXTENDED | REG_NOSUB))) {
-		char why[120];
-
-		regerror(code, &ks->regex, why, sizeof why);
+	ks->is_regex = o->regex || s->topic.p[0] == '^';
+	if (ks->is_regex && pattern_compile(&ks->regex, s->topic, err) < 0) {
 		free(ks);
-		return error_set(err, ERR_USAGE, "not a regular expression: %s", why);
+		return -1;
 	}
-	ks->topic = bytes_of(xmemdup0(s->topic.p, s->topic.n), s->topic.n);
+	name_topic(ks, s->topic);
 	s->priv = ks;
 	su->group.name = o->group;
 	su->group.on_delivery = o->ack == SUBSCRIBE_ACK_NONE;
@@ -282,7 +221,7 @@ sub_subscribe(struct subscription *s, struct error *err)
 }
 
 void
-sub_unsubscribe(struct subscription *s)
+kafka_sub_unsubscribe(struct subscription *s)
 {
 	struct kafka_sub *ks = s->priv;
 
@@ -292,7 +231,7 @@ sub_unsubscribe(struct subscription *s)
 }
 
 void
-sub_pause(struct kafka_broker *kb, bool on)
+kafka_sub_pause(struct kafka_broker *kb, bool on)
 {
 	struct kafka_subs *su = kb->sub;
 
@@ -315,11 +254,11 @@ sub_pause(struct kafka_broker *kb, bool on)
 		su->paused_there = false;
 	}
 	if (su->client.rk)
-		client_again(&su->client);
+		kafka_client_again(&su->client);
 }
 
 void
-sub_drain(struct kafka_broker *kb)
+kafka_sub_drain(struct kafka_broker *kb)
 {
 	struct kafka_subs *su = kb->sub;
 
@@ -328,12 +267,12 @@ sub_drain(struct kafka_broker *kb)
 		return;
 	}
 	su->draining = true;
-	sub_pause(kb, false);
-	group_drain(su);
+	kafka_sub_pause(kb, false);
+	kafka_group_drain(su);
 }
 
 void
-sub_close(struct kafka_broker *kb)
+kafka_sub_close(struct kafka_broker *kb)
 {
 	struct kafka_subs *su = kb->sub;
 
@@ -343,8 +282,11 @@ sub_close(struct kafka_broker *kb)
 	loop_timer_clear(kb->b.loop, &su->refresh);
 	loop_timer_clear(kb->b.loop, &su->paused_tick);
 	if (su->group.name && su->client.rk && log_level >= LOG_VERBOSE)
-		group_lag(su);
-	group_release(su);
+		kafka_group_lag(su);
+	if (su->group.name && su->client.rk && (su->group.committing || kafka_group_dirty(su, NULL)))
+		log_warn("group %s: not all that was written could be stored: it will come again",
+			su->group.name);
+	kafka_group_release(su);
 	for (size_t i = 0; i < su->nheld; i++)
 		rd_kafka_message_destroy(su->held[i]);
 	free(su->held);
@@ -358,7 +300,7 @@ sub_close(struct kafka_broker *kb)
 		free((char *)t->name.p);
 		free(t);
 	}
-	client_close(&su->client);
+	kafka_client_close(&su->client);
 	for (struct kafka_sub *ks = su->subs, *next; ks; ks = next) {
 		next = ks->next;
 		if (ks->is_regex)

@@ -45,16 +45,16 @@ txn_run(struct kafka_ask *a)
 	for (unsigned i = 0;; i++) {
 		if (t->error)
 			rd_kafka_error_destroy(t->error);
-		t->error = txn_step(t, ask_slice_ms(a, i));
-		if (!t->error || !rd_kafka_error_is_retriable(t->error) || ask_over(a))
+		t->error = txn_step(t, kafka_ask_slice_ms(a, i));
+		if (!t->error || !rd_kafka_error_is_retriable(t->error) || kafka_ask_over(a))
 			break;
-		ask_nap(a);
+		kafka_ask_nap(a);
 	}
 	if (!t->error && !t->end)
 		t->error = rd_kafka_begin_transaction(a->rk);
 	/* Leaving it open would hold up its readers until it times out. */
 	if (t->error && t->end && t->commit) {
-		rd_kafka_error_t *e = rd_kafka_abort_transaction(a->rk, ask_slice_ms(a, 2));
+		rd_kafka_error_t *e = rd_kafka_abort_transaction(a->rk, kafka_ask_slice_ms(a, 2));
 
 		t->undone = !e;
 		if (e)
@@ -73,7 +73,7 @@ txn_begun(struct kafka_ask *a)
 		return;
 	if (!t->error) {
 		c->kb->pub->in_transaction = true;
-		client_is_up(c);
+		kafka_client_is_up(c);
 		broker_connected(&c->kb->b, NULL);
 		return;
 	}
@@ -83,7 +83,7 @@ txn_begun(struct kafka_ask *a)
 	if (err.kind == ERR_TIMEOUT)
 		err.kind = ERR_CONNECT;
 	error_prefix(&err, "the transaction cannot begin");
-	client_fail(c, &err);
+	kafka_client_fail(c, &err);
 }
 
 static void
@@ -117,17 +117,17 @@ txn_ask(struct kafka_broker *kb, bool end, bool commit)
 		t->ask.until_ns = loop_clock_ns() + ms * UINT64_C(1000000);
 	t->end = end;
 	t->commit = commit;
-	ask_start(&kb->pub->client, &t->ask);
+	kafka_ask_start(&kb->pub->client, &t->ask);
 }
 
 void
-txn_begin(struct kafka_broker *kb)
+kafka_txn_begin(struct kafka_broker *kb)
 {
 	txn_ask(kb, false, false);
 }
 
 void
-txn_finish(struct kafka_broker *kb, bool commit)
+kafka_txn_finish(struct kafka_broker *kb, bool commit)
 {
 	if (kb->pub && kb->pub->in_transaction)
 		txn_ask(kb, true, commit);
@@ -190,7 +190,7 @@ make_run(struct kafka_ask *a)
 		m->code = RD_KAFKA_RESP_ERR__INVALID_ARG;
 	} else {
 		rd_kafka_CreateTopics(a->rk, &t, 1, o, q);
-		while (!ev && !ask_over(a))
+		while (!ev && !kafka_ask_over(a))
 			ev = rd_kafka_queue_poll(q, 250);
 		m->code = RD_KAFKA_RESP_ERR__TIMED_OUT;
 		if (ev)
@@ -214,7 +214,7 @@ make_done(struct kafka_ask *a)
 		error_prefix(&m->out->why, "%s: cannot be made", m->name);
 		m->out->made = OUT_FAILED;
 	} else {
-		out_ready(kb->pub, m->out);
+		kafka_out_ready(kb->pub, m->out);
 		if (!m->code)
 			log_verbose("%s: made, with %d partition%s", m->name, m->partitions,
 				m->partitions == 1 ? "" : "s");
@@ -223,7 +223,7 @@ make_done(struct kafka_ask *a)
 }
 
 void
-topic_make(struct kafka_broker *kb, struct kafka_out *t)
+kafka_topic_make(struct kafka_broker *kb, struct kafka_out *t)
 {
 	struct make_ask *m = xcalloc(1, sizeof *m);
 
@@ -235,5 +235,5 @@ topic_make(struct kafka_broker *kb, struct kafka_out *t)
 	m->out = t;
 	m->name = xmemdup0(t->name.p, t->name.n);
 	m->partitions = (int)kb->b.opts.create;
-	ask_start(&kb->pub->client, &m->ask);
+	kafka_ask_start(&kb->pub->client, &m->ask);
 }

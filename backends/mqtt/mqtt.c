@@ -29,7 +29,7 @@ mqtt_connect(struct broker *b, struct error *err)
 
 	(void)err;
 	mb->version = mb->opt.version;
-	link_start(mb->link);
+	pipeline_start(&mb->p);
 	return 0;
 }
 
@@ -38,53 +38,53 @@ mqtt_disconnect(struct broker *b)
 {
 	struct mqtt_broker *mb = mqtt_of(b);
 
-	session_close(mb);
-	pub_close(mb);
-	drops_end(mb);
+	mqtt_session_close(mb);
+	mqtt_pub_close(mb);
+	mqtt_drops_end(mb);
 	loop_task_cancel(&mb->subs.ask);
-	mb->was_ready = false;
+	mb->p.ever = false;
 }
 
 static int
 mqtt_publish(struct broker *b, const struct publication *p, struct error *err)
 {
-	return pub_publish(mqtt_of(b), p, err);
+	return mqtt_pub_publish(mqtt_of(b), p, err);
 }
 
 static int
 mqtt_subscribe(struct subscription *s, struct error *err)
 {
-	return sub_subscribe(mqtt_of(s->broker), s, err);
+	return mqtt_sub_subscribe(mqtt_of(s->broker), s, err);
 }
 
 static void
 mqtt_unsubscribe(struct subscription *s)
 {
-	sub_unsubscribe(mqtt_of(s->broker), s);
+	mqtt_sub_unsubscribe(mqtt_of(s->broker), s);
 }
 
 static void
 mqtt_ack(struct broker *b, uint64_t first, uint64_t last, bool ok)
 {
-	sub_ack(mqtt_of(b), first, last, ok);
+	mqtt_sub_ack(mqtt_of(b), first, last, ok);
 }
 
 static void
 mqtt_pause(struct broker *b, bool on)
 {
-	session_pause(mqtt_of(b), on);
+	pipeline_pause(&mqtt_of(b)->p, on);
 }
 
 static void
 mqtt_drain(struct broker *b)
 {
-	session_drain(mqtt_of(b));
+	mqtt_session_drain(mqtt_of(b));
 }
 
 static const char *
 mqtt_address(struct broker *b)
 {
-	return link_name(mqtt_of(b)->link);
+	return link_name(mqtt_of(b)->p.link);
 }
 
 /* What only paho speaks is said, not looked up as a scheme of nobody's. */
@@ -107,24 +107,25 @@ check_addresses(const struct broker *b, struct error *err)
 	return 0;
 }
 
+_Static_assert(offsetof(struct mqtt_broker, opt) == offsetof(struct mqtt_owner, opt), "");
+
 static int
 mqtt_init(struct broker *b, struct error *err)
 {
 	struct mqtt_broker *mb = mqtt_of(b);
+	struct link_options link;
 
-	session_init(mb);
-	pub_init(mb);
-	sub_init(mb);
-	drops_init(mb);
+	mqtt_pub_init(mb);
+	mqtt_sub_init(mb);
+	mqtt_drops_init(mb);
 	if (mqtt_options_read(b, &mb->opt, err) < 0 || check_addresses(b, err) < 0)
 		return -1;
-	if (mb->opt.proxy || broker_xopt(b, "ws_path"))
+	if (mb->opt.proxy || broker_xopt_given(b, "ws_path"))
 		return error_set(err, ERR_NOTFOUND, "-X mqtt.%s wants -X mqtt.driver=paho",
 			mb->opt.proxy ? "proxy" : "ws_path");
-	pub_first_id(mb);
 	mb->version = mb->opt.version;
 	b->caps = mqtt_map_caps(b->opts.wire, mb->version);
-	mb->link_opt = (struct link_options){
+	link = (struct link_options){
 		.broker = &b->opts,
 		.default_address = "127.0.0.1",
 		.schemes = mqtt_schemes,
@@ -132,10 +133,9 @@ mqtt_init(struct broker *b, struct error *err)
 		.tls_port = MQTT_TLS_PORT,
 		.input_max = mb->opt.max_packet + (size_t)MQTT_HEAD_MAX,
 	};
-	mb->link = link_new(b->loop, &mb->link_opt, &mqtt_link_ops, mb, err);
-	if (!mb->link)
+	if (mqtt_session_init(mb, &link, err) < 0)
 		return -1;
-	link_lazy(mb->link, MQTT_PUB_NAP_US);
+	link_lazy(mb->p.link, MQTT_PUB_NAP_US);
 	return 0;
 }
 
@@ -145,9 +145,10 @@ mqtt_release(struct broker *b)
 	struct mqtt_broker *mb = mqtt_of(b);
 
 	mqtt_disconnect(b);
-	link_free(mb->link);
-	pub_release(mb);
-	sub_release(mb);
+	pipeline_release(&mb->p);
+	mqtt_drops_release(mb);
+	mqtt_pub_release(mb);
+	mqtt_sub_release(mb);
 }
 
 const struct broker_ops mqtt_broker_ops = {
@@ -159,8 +160,10 @@ const struct broker_ops mqtt_broker_ops = {
 	.size = sizeof(struct mqtt_broker),
 	.options = mqtt_option_table,
 	.url_path = "topic",
+	.path_schemes = "ws wss",
 	.init = mqtt_init,
 	.release = mqtt_release,
+	.lacks = mqtt_lacks,
 	.connect = mqtt_connect,
 	.disconnect = mqtt_disconnect,
 	.publish = mqtt_publish,

@@ -8,15 +8,10 @@
 
 #include "backends/mqtt/mqtt.h"
 
-struct mqtt_alias {
-	struct bytes topic;
-	uint16_t number;
-};
-
 enum { FULL = 2 };			/* at most one slot in so many is used */
 
 void
-aliases_reset(struct mqtt_aliases *a, unsigned most)
+mqtt_aliases_reset(struct mqtt_aliases *a, unsigned most)
 {
 	for (size_t i = 0; i < a->nslots; i++)
 		free((char *)a->slots[i].topic.p);
@@ -54,21 +49,20 @@ aliases_grow(struct mqtt_aliases *a)
 	free(old.slots);
 }
 
-uint16_t
-aliases_find(struct mqtt_aliases *a, struct bytes topic, bool *fresh)
+struct mqtt_alias *
+mqtt_aliases_find(struct mqtt_aliases *a, struct bytes topic)
 {
 	struct mqtt_alias *s;
 
-	*fresh = false;
 	if (!a->most)
-		return 0;
+		return NULL;
 	if ((a->used + 1) * FULL > a->nslots)
 		aliases_grow(a);
 	s = slot_of(a, topic);
-	if (s->number || a->used == a->most)
-		return s->number;
-	s->topic = bytes_of(xmemdup0(topic.p, topic.n), topic.n);
-	s->number = (uint16_t)++a->used;
-	*fresh = true;
-	return s->number;
+	if (!s->number && a->used < a->most) {
+		s->topic = bytes_of(xmemdup0(topic.p, topic.n), topic.n);
+		s->number = (uint16_t)++a->used;
+		s->known_at = UINT64_MAX;
+	}
+	return s->number ? s : NULL;
 }

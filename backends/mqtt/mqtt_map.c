@@ -10,14 +10,27 @@
 unsigned
 mqtt_map_caps(enum wire wire, enum mqtt_version v)
 {
-	unsigned caps = BROKER_GROUP | BROKER_ACK | BROKER_TLS | BROKER_USER | BROKER_RECONNECT |
-		BROKER_RAW | BROKER_QOS | BROKER_RETAIN | BROKER_ACK_CHOICE;
+	unsigned caps = wire_caps(wire) | BROKER_GROUP | BROKER_ACK | BROKER_TLS | BROKER_USER |
+		BROKER_RECONNECT | BROKER_QOS | BROKER_RETAIN | BROKER_ACK_CHOICE;
 
-	if (v == MQTT_V5)
-		caps |= BROKER_PROPS;
-	if (wire != WIRE_RAW)
-		return caps | BROKER_HEADER | BROKER_NULL_BODY;
-	return v == MQTT_V5 ? caps | BROKER_HEADER | BROKER_REPEAT_HEADER : caps;
+	if (v != MQTT_V5)
+		return caps;
+	caps |= BROKER_PROPS;
+	return wire == WIRE_RAW ? caps | BROKER_HEADER | BROKER_REPEAT_HEADER : caps;
+}
+
+const char *
+mqtt_lacks(const struct broker *b, unsigned caps)
+{
+	(void)b;
+	if (caps & BROKER_PROPS)
+		return "MQTT 3.1.1 has none (version 5 has: -X mqtt.version=5)";
+	if (caps & BROKER_HEADER)
+		return "the bare body of MQTT 3.1.1 has no headers; version 5 has, and go-micro's "
+			"envelope (--wire micro)";
+	if (caps & BROKER_NULL_BODY)
+		return "a bare body cannot be null; in go-micro's envelope it can (--wire micro)";
+	return NULL;
 }
 
 /* ---- topics ---- */
@@ -73,10 +86,44 @@ mqtt_check_topic(struct bytes topic, struct error *err)
 	return check_text("topic", topic, err);
 }
 
+static const struct bytes share = BYTES("$share/");
+
+static bool
+is_shared(struct bytes filter)
+{
+	return filter.n >= share.n && memcmp(filter.p, share.p, share.n) == 0;
+}
+
+struct bytes
+mqtt_bare_filter(struct bytes filter)
+{
+	const char *slash = is_shared(filter) ? memchr(filter.p + share.n, '/',
+		filter.n - share.n) : NULL;
+
+	return slash ? bytes_of(slash + 1, filter.n - (size_t)(slash + 1 - filter.p)) : filter;
+}
+
+/* "$share/GROUP/FILTER", written by the user. */
+static int
+check_shared(struct bytes f, const char *group, struct error *err)
+{
+	struct bytes bare = mqtt_bare_filter(f);
+	size_t name = f.n - bare.n;
+
+	if (group)
+		return error_set(err, ERR_USAGE, "topic: %.*s names a group, and so does --group %s",
+			BYTES_FMT(share), group);
+	name = name > share.n ? name - share.n - 1 : 0;
+	if (!name || !bare.n || memchr(f.p + share.n, '+', name) || memchr(f.p + share.n, '#', name))
+		return error_set(err, ERR_USAGE, "topic: nothing can come for it: write "
+			"$share/GROUP/TOPIC, the group without + and #, or --group GROUP TOPIC");
+	return 0;
+}
+
 int
 mqtt_check_filter(struct bytes f, const char *group, struct error *err)
 {
-	size_t share = group ? strlen(group) + sizeof "$share//" - 1 : 0;
+	size_t more = group ? strlen(group) + sizeof "$share//" - 1 : 0;
 	bool fits = true;
 
 	if (!f.n)
@@ -86,11 +133,13 @@ mqtt_check_filter(struct bytes f, const char *group, struct error *err)
 		err->kind = ERR_USAGE;
 		return -1;
 	}
-	if (f.n + share > MQTT_TEXT_MAX)
+	if (f.n + more > MQTT_TEXT_MAX)
 		return error_set(err, ERR_USAGE, "topic: %zu bytes with its group, and MQTT takes "
-			"65535", f.n + share);
+			"65535", f.n + more);
 	if (group && (!*group || strpbrk(group, "/+#")))
 		return error_set(err, ERR_USAGE, "group %s: not empty, and without / + #", group);
+	if (is_shared(f) && check_shared(f, group, err) < 0)
+		return -1;
 	/* A wildcard is a whole level, and # the last one. */
 	for (size_t i = 0; i < f.n; i++) {
 		bool begins = !i || f.p[i - 1] == '/', ends = i + 1 == f.n;
@@ -134,8 +183,6 @@ check_props(const struct properties *props, struct error *err)
 int
 mqtt_map_check(const struct publication *p, enum wire wire, struct error *err)
 {
-	if (mqtt_check_topic(p->topic, err) < 0)
-		return -1;
 	if (p->opts && check_props(&p->opts->props, err) < 0)
 		return -1;
 	if (wire != WIRE_RAW)
@@ -151,26 +198,25 @@ mqtt_map_check(const struct publication *p, enum wire wire, struct error *err)
 	return 0;
 }
 
+/* An empty retained event is none: it clears what the server keeps, and only a payload
+ * of no bytes does. */
+static bool
+is_bare(const struct publication *p, enum wire wire)
+{
+	return wire == WIRE_RAW ||
+		(p->opts && p->opts->retain && !p->msg.body.n && !p->msg.nheaders);
+}
+
 void
 mqtt_map_payload(struct buf *b, const struct publication *p, enum wire wire)
 {
-	if (wire == WIRE_RAW)
-		buf_add_bytes(b, p->msg.body);
-	else
-		envelope_write(b, &p->msg, NULL, 0);
+	wire_write(b, &p->msg, is_bare(p, wire) ? WIRE_RAW : wire);
 }
 
 size_t
 mqtt_map_guess(const struct publication *p, enum wire wire)
 {
-	size_t n;
-
-	if (wire == WIRE_RAW)
-		return p->msg.body.n;
-	n = sizeof "{\"Header\":null,\"Body\":\"\"}" - 1 + base64_len(p->msg.body.n);
-	for (size_t i = 0; i < p->msg.nheaders; i++)
-		n += p->msg.headers[i].name.n + p->msg.headers[i].value.n + sizeof "\"\":\"\"," - 1;
-	return n;
+	return wire_guess(&p->msg, is_bare(p, wire) ? WIRE_RAW : wire);
 }
 
 /* Whether the user's headers travel as MQTT's own. */
@@ -218,14 +264,14 @@ mqtt_map_props(const struct publication *p, enum wire wire, const struct mqtt_ma
 void
 mqtt_map_in_init(struct mqtt_map_in *in, enum wire wire)
 {
-	*in = (struct mqtt_map_in){ .wire = wire, .props = properties_none };
-	envelope_init(&in->envelope);
+	*in = (struct mqtt_map_in){ .props = properties_none };
+	wire_reader_init(&in->reader, wire);
 }
 
 void
 mqtt_map_in_release(struct mqtt_map_in *in)
 {
-	envelope_release(&in->envelope);
+	wire_reader_release(&in->reader);
 	free(in->headers);
 	in->headers = NULL;
 }
@@ -256,49 +302,29 @@ mqtt_map_in_prop(struct mqtt_map_in *in, const struct mqtt_prop *prop)
 	}
 }
 
-/* true: the payload was an envelope, and is taken apart. */
-static bool
-in_envelope(struct mqtt_map_in *in, struct bytes topic, char *p, size_t n)
-{
-	if (in->wire == WIRE_RAW)
-		return false;
-	if (envelope_looks_like(p, n))
-		return envelope_read(&in->envelope, p, n) == 0;
-	if (in->wire != WIRE_MICRO)
-		return false;
-	/* Go's decoder takes more than that; but it works in place, so what it does
-	 * not take must be put back. */
-	char *copy = xmalloc(n + 1);
-
-	if (n)
-		memcpy(copy, p, n);
-	if (envelope_read(&in->envelope, p, n) == 0) {
-		free(copy);
-		return true;
-	}
-	if (!in->warned)
-		log_warn("%.*s: no go-micro envelope (%s): shown as it is, and so are others",
-			BYTES_FMT(topic), in->envelope.error);
-	in->warned = true;
-	if (n)
-		memcpy(p, copy, n);
-	free(copy);
-	return false;
-}
-
 void
 mqtt_map_in_event(struct mqtt_map_in *in, struct bytes topic, char *p, size_t n,
 	struct event *ev)
 {
 	ev->topic = topic;
 	ev->props = in->props;
-	if (in_envelope(in, topic, p, n)) {
-		ev->wire = EVENT_WIRE_MICRO;
-		ev->msg = in->envelope.msg;
-		return;
+	wire_read(&in->reader, p, n, ev, &in->warned);
+	if (ev->wire == EVENT_WIRE_RAW && in->nheaders) {
+		ev->msg.headers = in->headers;
+		ev->msg.nheaders = in->nheaders;
 	}
-	ev->wire = EVENT_WIRE_RAW;
-	ev->payload = bytes_of(p, n);
-	ev->msg = (struct message){ in->nheaders ? in->headers : NULL, in->nheaders, { NULL, 0 },
-		bytes_of(p, n) };
+}
+
+void
+mqtt_map_missed(const char *server, bool wanted, bool kept, bool qos0)
+{
+	if (!wanted)
+		log_warn("%s: events that were published meanwhile are lost, as there is no session to "
+			"keep them (-X mqtt.session, mqtt.client_id)", server);
+	else if (!kept)
+		log_warn("%s: the server has forgotten the session: events that it had for us, or "
+			"that were published meanwhile, are lost", server);
+	else if (qos0)
+		log_warn("%s: events of QoS 0 that were published meanwhile are lost, unless the "
+			"server keeps those, too", server);
 }

@@ -9,20 +9,30 @@
 extern const struct broker_option mqtt_option_table[];
 
 struct mqtt_options {
+	/* As the rows say. */
+	int version_at;			/* 5, 3.1.1 */
+	uint64_t keepalive_ms, session_ms;
+	const char *will_topic;		/* NULL: no will */
+	const char *will;
+	int will_qos;
+	bool will_retain;
+	uint64_t alias;			/* topic aliases used at most */
+	uint64_t receive_maximum;	/* received and not answered at once */
+	uint64_t max_packet;		/* the largest packet taken */
+	bool watch_drops;		/* ask for the server's count of them */
+	const char *ws_path;		/* of a WebSocket */
+	const char *proxy;		/* NULL: none */
+	/* What they mean. */
 	enum mqtt_version version;	/* the first to be tried */
 	char client_id[MQTT_TEXT_MAX + 1];
 	uint16_t keepalive;		/* seconds; 0: none */
 	uint32_t session;		/* seconds that it is kept; 0: a clean start */
-	const char *will_topic;		/* NULL: no will */
-	const char *will;
-	unsigned char will_qos;
-	bool will_retain;
-	uint16_t alias;			/* topic aliases used at most */
-	uint16_t receive_maximum;	/* received and not answered at once */
-	uint32_t max_packet;		/* the largest packet taken */
-	bool watch_drops;		/* ask for the server's count of them */
-	const char *ws_path;		/* of a WebSocket */
-	const char *proxy;		/* NULL: none */
+};
+
+/* How the instance of each driver begins: where the rows put their values. */
+struct mqtt_owner {
+	struct broker b;
+	struct mqtt_options opt;
 };
 
 /* -1: err names the option. */

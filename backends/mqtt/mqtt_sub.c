@@ -21,32 +21,36 @@
 static struct bytes
 own_filter(const struct mqtt_sub *ms)
 {
-	return ms->sub->topic;
+	return mqtt_bare_filter(ms->sub->topic);
+}
+
+/* The packet, and a place for its answer. */
+static void
+ask_server(struct mqtt_broker *mb, struct mqtt_packet *pk, struct mqtt_sub *ms)
+{
+	pk->id = (uint16_t)pipeline_next_name(&mb->p);
+	mqtt_write(pipeline_ask(&mb->p, NULL, ms, 0, 0), pk, mb->version);
 }
 
 static void
 ask_one(struct mqtt_broker *mb, struct mqtt_sub *ms)
 {
-	struct mqtt_subs *subs = &mb->subs;
 	struct mqtt_packet pk = { .type = MQTT_SUBSCRIBE };
 	struct buf list = BUF_INIT, props = BUF_INIT;
 	int options = ms->sub->opts.qos >= 0 ? ms->sub->opts.qos : MQTT_QOS_DEFAULT;
 
-	while (subs->asking[subs->next_asking % MQTT_SUBS_ASKED])
-		subs->next_asking++;
-	ms->packet = (uint16_t)(MQTT_SUB_ID + subs->next_asking % MQTT_SUBS_ASKED);
-	subs->asking[subs->next_asking++ % MQTT_SUBS_ASKED] = ms;
-	subs->nasking++;
-	ms->asked = true;
+	ms->asked = ms->waits = true;
+	mb->subs.nasking++;
+	link_trial(mb->p.link, true);
 	if (mb->version == MQTT_V5 && ms->sub->opts.no_retained)
 		options |= 2 << 4;
 	mqtt_add_filter(&list, ms->filter, options);
 	if (ms->id && mb->server.subscription_id)
 		mqtt_add_number(&props, MQTT_PROP_SUBSCRIPTION_ID, ms->id);
-	pk.id = ms->packet;
 	pk.list = buf_bytes(&list);
 	pk.props = buf_bytes(&props);
-	mqtt_write(link_out(mb->link), &pk, mb->version);
+	ms->seq = mb->p.ring.next;
+	ask_server(mb, &pk, ms);
 	buf_release(&list);
 	buf_release(&props);
 }
@@ -76,7 +80,7 @@ ask_task(struct loop_task *t)
 			give_id(subs, ms);
 		ask_one(mb, ms);
 	}
-	link_flush(mb->link);
+	link_flush(mb->p.link);
 }
 
 static int
@@ -84,7 +88,7 @@ check_server(const struct mqtt_broker *mb, const struct subscription *s, struct 
 {
 	struct bytes f = s->topic;
 
-	if (s->opts.group && !mb->server.shared)
+	if ((s->opts.group || mqtt_bare_filter(f).n < f.n) && !mb->server.shared)
 		return error_set(err, ERR_NOTFOUND, "the server has no shared subscriptions, which "
 			"groups need");
 	if (!mb->server.wildcard && (memchr(f.p, '+', f.n) || memchr(f.p, '#', f.n)))
@@ -93,7 +97,7 @@ check_server(const struct mqtt_broker *mb, const struct subscription *s, struct 
 }
 
 int
-sub_subscribe(struct mqtt_broker *mb, struct subscription *s, struct error *err)
+mqtt_sub_subscribe(struct mqtt_broker *mb, struct subscription *s, struct error *err)
 {
 	struct buf filter = BUF_INIT;
 	struct mqtt_sub *ms;
@@ -110,24 +114,32 @@ sub_subscribe(struct mqtt_broker *mb, struct subscription *s, struct error *err)
 	*mb->subs.end = ms;
 	mb->subs.end = &ms->next;
 	mb->subs.count++;
-	drops_leave(mb);
-	link_lazy(mb->link, MQTT_SUB_NAP_US);
+	mb->subs.nnew++;
+	link_comes_back(mb->p.link, false);
+	link_lazy(mb->p.link, MQTT_SUB_NAP_US);
 	loop_defer(mb->b.loop, &mb->subs.ask);
 	return 0;
 }
 
+/* A connection that goes is made again once there is something to come back for. */
 static void
-forget_packet(struct mqtt_subs *subs, struct mqtt_sub *ms)
+not_new(struct mqtt_broker *mb)
 {
-	if (!ms->packet)
-		return;
-	subs->asking[ms->packet - MQTT_SUB_ID] = NULL;
-	subs->nasking--;
-	ms->packet = 0;
+	mb->subs.nnew--;
+	link_comes_back(mb->p.link, !mb->subs.nnew);
+}
+
+/* Its SUBSCRIBE is answered, or is not to be. */
+static void
+asked(struct mqtt_broker *mb, struct mqtt_sub *ms)
+{
+	mb->subs.nasking -= ms->waits;
+	ms->waits = false;
+	link_trial(mb->p.link, mb->subs.nasking);
 }
 
 void
-sub_unsubscribe(struct mqtt_broker *mb, struct subscription *s)
+mqtt_sub_unsubscribe(struct mqtt_broker *mb, struct subscription *s)
 {
 	struct mqtt_subs *subs = &mb->subs;
 	struct mqtt_packet pk = { .type = MQTT_UNSUBSCRIBE };
@@ -138,14 +150,14 @@ sub_unsubscribe(struct mqtt_broker *mb, struct subscription *s)
 		return;
 	/* A session that is kept is kept for its subscriptions. */
 	if (ms->asked && mb->state == MQTT_READY && !mb->opt.session) {
-		pk.id = (uint16_t)(MQTT_UNSUB_ID + subs->next_unsub++ % MQTT_UNSUBS);
 		mqtt_add_filter(&list, ms->filter, -1);
 		pk.list = buf_bytes(&list);
-		mqtt_write(link_out(mb->link), &pk, mb->version);
-		link_kick(mb->link);
+		ask_server(mb, &pk, NULL);
 		buf_release(&list);
 	}
-	forget_packet(subs, ms);
+	if (ms->waits && mb->p.ready)
+		flight_at(&mb->p.ring, ms->seq)->arg = NULL;
+	asked(mb, ms);
 	if (ms->id)
 		subs->by_id[ms->id - 1] = NULL;
 	while (*p != ms)
@@ -154,6 +166,8 @@ sub_unsubscribe(struct mqtt_broker *mb, struct subscription *s)
 	if (subs->end == &ms->next)
 		subs->end = p;
 	subs->count--;
+	if (!ms->live)
+		not_new(mb);
 	s->priv = NULL;
 	free((char *)ms->filter.p);
 	free(ms);
@@ -182,23 +196,24 @@ refused(struct mqtt_broker *mb, struct mqtt_sub *ms, unsigned code, struct bytes
 }
 
 void
-sub_answer(struct mqtt_broker *mb, const struct mqtt_packet *pk)
+mqtt_sub_answer(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 {
 	struct mqtt_subs *subs = &mb->subs;
-	unsigned slot = pk->id - (unsigned)MQTT_SUB_ID, code = (unsigned char)pk->list.p[0];
-	struct mqtt_sub *ms = pk->id >= MQTT_SUB_ID && slot < MQTT_SUBS_ASKED ?
-		subs->asking[slot] : NULL;
-	bool was_live;
+	uint64_t seq = pipeline_find(&mb->p, pk->id);
+	unsigned code = pk->list.n ? (unsigned char)*pk->list.p : 0;
+	struct mqtt_sub *ms;
 
-	if (pk->id == MQTT_DROPS_ID)
-		drops_answer(mb, code < 0x80);
-	if (!ms)
-		return;		/* unsubscribed meanwhile */
-	if (pk->list.n != 1) {
-		session_fault(mb, 0x82, "more answers than questions");
+	if (seq == PIPE_NONE || (flight_at(&mb->p.ring, seq)->state & PIPE_EVENT))
+		return;
+	ms = flight_at(&mb->p.ring, seq)->arg;
+	if (ms && (pk->type != MQTT_SUBACK || pk->list.n != 1)) {
+		mqtt_session_fault(mb, 0x82, "no answer to what was asked");
 		return;
 	}
-	forget_packet(subs, ms);
+	pipeline_end(&mb->p, seq, FATE_CONFIRMED, NULL);
+	if (!ms)
+		return;		/* unsubscribed meanwhile */
+	asked(mb, ms);
 	if (subs->count > MQTT_SUBS_ASKED)
 		loop_defer(mb->b.loop, &subs->ask);
 	if (code >= 0x80) {
@@ -207,34 +222,54 @@ sub_answer(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 	}
 	if (code < (unsigned)(ms->sub->opts.qos >= 0 ? ms->sub->opts.qos : MQTT_QOS_DEFAULT))
 		log_verbose("%.*s: the server grants QoS %u", BYTES_FMT(ms->sub->topic), code);
-	was_live = ms->live;
+	mqtt_drops_watch(mb);
+	if (ms->live)
+		return;
 	ms->live = true;
-	drops_ask(mb);
-	if (!was_live)
-		broker_subscribed(ms->sub, NULL);
+	not_new(mb);
+	broker_subscribed(ms->sub, NULL);
 }
 
 /* ---- connections ---- */
 
 void
-sub_ready(struct mqtt_broker *mb, bool session)
+mqtt_sub_ready(struct mqtt_broker *mb, bool session, bool again)
 {
 	struct mqtt_subs *subs = &mb->subs;
+	bool qos0 = false;
 
 	/* Identifiers of a run before ours may mean anything. */
-	subs->trust_ids = !session || mb->was_ready;
+	subs->trust_ids = !session || again;
 	if (!session && subs->received)
 		memset(subs->received, 0, (UINT16_MAX + 1) / 8);
-	for (struct mqtt_sub *ms = subs->first; ms; ms = ms->next)
+	for (struct mqtt_sub *ms = subs->first; ms; ms = ms->next) {
 		ms->asked = session && ms->live;
+		qos0 |= ms->sub->opts.qos == 0;
+	}
+	if (subs->count && again)
+		mqtt_map_missed(link_name(mb->p.link), mb->opt.session, session, qos0);
 	loop_defer(mb->b.loop, &subs->ask);
 }
 
-void
-sub_lost(struct mqtt_broker *mb)
+bool
+mqtt_sub_lost(struct mqtt_broker *mb, const struct error *why)
 {
-	for (struct mqtt_sub *ms = mb->subs.first; ms; ms = ms->next)
-		forget_packet(&mb->subs, ms);
+	bool told = false;
+
+	for (struct mqtt_sub *ms = mb->subs.first, *next; ms; ms = next) {
+		bool waits = ms->waits;
+		struct error err;
+
+		next = ms->next;
+		asked(mb, ms);
+		if (!why || ms->live || !waits)
+			continue;
+		err = *why;
+		error_prefix(&err, "the connection went when the server was asked for it");
+		broker_subscribed(ms->sub, &err);
+		told = true;
+	}
+	return told;
 }
 
 /* ---- the ring of what is not answered ---- */
@@ -280,9 +315,9 @@ set_received(struct mqtt_subs *subs, uint16_t id, bool on)
 static void
 answer(struct mqtt_broker *mb, enum mqtt_type type, uint16_t id, unsigned reason)
 {
-	mqtt_write_ack(link_out(mb->link), type, id, (unsigned char)reason, mb->version);
+	mqtt_write_ack(pipeline_out(&mb->p), type, id, (unsigned char)reason, mb->version);
 	mb->subs.answered = true;
-	link_kick(mb->link);
+	pipeline_kick(&mb->p);
 }
 
 /* Answers all at the front that are settled. */
@@ -303,7 +338,7 @@ answer_settled(struct mqtt_broker *mb)
 }
 
 void
-sub_ack(struct mqtt_broker *mb, uint64_t first, uint64_t last, bool ok)
+mqtt_sub_ack(struct mqtt_broker *mb, uint64_t first, uint64_t last, bool ok)
 {
 	struct mqtt_subs *subs = &mb->subs;
 
@@ -434,7 +469,7 @@ note(struct mqtt_broker *mb, const struct mqtt_packet *pk, const struct delivery
 }
 
 void
-sub_publish(struct mqtt_broker *mb, const struct mqtt_packet *pk)
+mqtt_sub_publish(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 {
 	struct mqtt_map_in *in = &mb->subs.in;
 	struct delivery d = { .ev = event_none };
@@ -445,19 +480,15 @@ sub_publish(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 	mqtt_map_in_begin(in);
 	while (mqtt_prop_next(&props, &prop)) {
 		if (prop.id == MQTT_PROP_ALIAS) {
-			session_fault(mb, 0x94, "a topic alias, and we take none");
+			mqtt_session_fault(mb, 0x94, "a topic alias, and we take none");
 			return;
 		}
 		mqtt_map_in_prop(in, &prop);
 	}
 	if (pk->qos == 2 && is_repeated(mb, pk->id))
 		return;
-	/* A server may be set to deliver with a higher QoS than it was asked for. */
-	if (pk->topic.n && *pk->topic.p == '$' && drops_take(mb, pk->topic, pk->payload)) {
-		if (pk->qos)
-			note(mb, pk, &d, first);
-		return;
-	}
+	/* What is kept comes with each connection. */
+	mb->p.progress |= !pk->retain && !pk->dup;
 	mqtt_map_in_event(in, pk->topic, (char *)pk->payload.p, pk->payload.n, &d.ev);
 	d.ev.qos = pk->qos;
 	d.ev.retain = pk->retain;
@@ -472,7 +503,7 @@ sub_publish(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 }
 
 void
-sub_pubrel(struct mqtt_broker *mb, const struct mqtt_packet *pk)
+mqtt_sub_pubrel(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 {
 	bool known = is_received(&mb->subs, pk->id);
 
@@ -484,7 +515,7 @@ sub_pubrel(struct mqtt_broker *mb, const struct mqtt_packet *pk)
 /* ---- life ---- */
 
 void
-sub_init(struct mqtt_broker *mb)
+mqtt_sub_init(struct mqtt_broker *mb)
 {
 	mb->subs.end = &mb->subs.first;
 	mb->subs.ask.fn = ask_task;
@@ -493,7 +524,7 @@ sub_init(struct mqtt_broker *mb)
 }
 
 void
-sub_release(struct mqtt_broker *mb)
+mqtt_sub_release(struct mqtt_broker *mb)
 {
 	struct mqtt_subs *subs = &mb->subs;
 

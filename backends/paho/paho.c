@@ -29,7 +29,7 @@ paho_disconnect(struct broker *b)
 
 	paho_session_close(pb);
 	paho_pub_close(pb);
-	paho_sub_lost(pb);
+	paho_sub_lost(pb, NULL);
 	loop_task_cancel(&pb->subs.ask);
 }
 
@@ -77,6 +77,8 @@ paho_address(struct broker *b)
 	return t ? t->name : NULL;
 }
 
+_Static_assert(offsetof(struct paho_broker, opt) == offsetof(struct mqtt_owner, opt), "");
+
 static int
 paho_init(struct broker *b, struct error *err)
 {
@@ -93,6 +95,9 @@ paho_init(struct broker *b, struct error *err)
 	if (pb->opt.alias)
 		return error_set(err, ERR_NOTFOUND, "-X mqtt.alias: the paho driver has no topic "
 			"aliases");
+	if (broker_xopt_given(b, "watch_drops"))
+		return error_set(err, ERR_NOTFOUND, "-X mqtt.watch_drops: the paho driver does not "
+			"ask for the count");
 	if (strlen(pb->opt.client_id) > CLIENT_ID_MAX)
 		return error_set(err, ERR_NOTFOUND, "-X mqtt.client_id: the paho driver takes %d bytes",
 			CLIENT_ID_MAX);
@@ -126,8 +131,10 @@ const struct broker_ops paho_driver_ops = {
 	.size = sizeof(struct paho_broker),
 	.options = mqtt_option_table,
 	.url_path = "topic",
+	.path_schemes = "ws wss",
 	.init = paho_init,
 	.release = paho_release,
+	.lacks = mqtt_lacks,
 	.connect = paho_connect,
 	.disconnect = paho_disconnect,
 	.publish = paho_publish,

@@ -34,6 +34,7 @@
 #include "backends/mqtt/mqtt_options.h"
 #include "core/address.h"
 #include "core/flight.h"
+#include "core/retry.h"
 #include "core/tls.h"
 
 /* ---- paho_box.c ---- */
@@ -59,6 +60,7 @@ enum paho_note_kind {
 	NOTE_SUBSCRIBED,		/* about: what paho_client_subscribe() was given */
 	NOTE_NOT_SUBSCRIBED,
 	NOTE_BARRIER,
+	NOTE_BROKEN,			/* what no server may send: text */
 	NOTE_GONE			/* the last of a client */
 };
 
@@ -71,9 +73,11 @@ struct paho_note {
 	char *text;			/* NULL, or in words; the loop frees it */
 };
 
-/* An event that has come. */
+/* An event that has come; or in its place, m NULL, what is wrong with it. */
 struct paho_message {
 	uint32_t generation;
+	const char *fault;		/* NULL: nothing */
+	bool large;			/* the fault: it is too large */
 	bool waits;			/* paho's thread waits for paho_client_settle() */
 	char *topic;
 	size_t topic_size;
@@ -197,6 +201,7 @@ struct paho_pub {
 	size_t zeros;			/* of QoS 0, handed, and no barrier behind them yet */
 	uint64_t barrier;		/* those before this sequence number have one ... */
 	bool asked;			/* ... which is not answered */
+	uint64_t heard_ns;		/* when something was answered */
 	struct buf payload;
 };
 
@@ -206,6 +211,7 @@ struct paho_sub {
 	struct paho_sub *next;
 	uint32_t id;			/* names it in notes; subscription identifier */
 	bool asked, live;		/* on this connection; ever */
+	bool waits;			/* asked, and not answered */
 };
 
 /* The event that paho's thread waits for. */
@@ -243,8 +249,8 @@ struct paho_broker {
 	enum paho_state state;
 	bool paused, was_ready;
 	struct loop_timer timer;	/* connecting takes too long; or: connect again */
-	uint64_t dial_ns, ready_ns, lost_ns;
-	unsigned tries, step;
+	uint64_t dial_ns;
+	struct retry retry;
 	struct error why;		/* of the first address; why the connection has gone */
 	bool draining;			/* broker_drained() with the next barrier */
 	struct paho_pub pub;
@@ -261,6 +267,8 @@ void paho_session_start(struct paho_broker *);
 void paho_session_close(struct paho_broker *);
 /* This connection is no good. */
 void paho_session_fail(struct paho_broker *, const struct error *);
+/* The server does what it must not, and may again. */
+void paho_session_fault(struct paho_broker *, const char *why);
 void paho_session_pause(struct paho_broker *, bool);
 void paho_session_drain(struct paho_broker *);
 /* For the messages that may no longer be answered. */
@@ -273,7 +281,7 @@ void paho_pub_release(struct paho_broker *);
 int paho_pub_publish(struct paho_broker *, const struct publication *, struct error *);
 void paho_pub_ready(struct paho_broker *);
 /* The client has gone; again: there may be another. */
-void paho_pub_lost(struct paho_broker *, bool again);
+void paho_pub_lost(struct paho_broker *, bool again, const struct error *why);
 void paho_pub_note(struct paho_broker *, const struct paho_note *);
 void paho_pub_close(struct paho_broker *);
 
@@ -284,7 +292,11 @@ void paho_sub_release(struct paho_broker *);
 int paho_sub_subscribe(struct paho_broker *, struct subscription *, struct error *);
 void paho_sub_unsubscribe(struct paho_broker *, struct subscription *);
 void paho_sub_ready(struct paho_broker *);
-void paho_sub_lost(struct paho_broker *);
+/* err: this is the end, and true: it was told to subscriptions that were never live. */
+bool paho_sub_lost(struct paho_broker *, const struct error *err);
+/* Something was asked and is not answered; ... which was never live. */
+bool paho_sub_asks(const struct paho_broker *);
+bool paho_sub_is_new(const struct paho_broker *);
 void paho_sub_note(struct paho_broker *, const struct paho_note *);
 void paho_sub_message(struct paho_broker *, struct paho_message *, int64_t now_us);
 void paho_sub_ack(struct paho_broker *, uint64_t first, uint64_t last, bool ok);

@@ -52,6 +52,8 @@ paho_queue_release(struct paho_queue *q)
 void
 paho_message_free(struct paho_message *m)
 {
+	if (!m->m)
+		return;
 	MQTTAsync_free(m->topic);
 	MQTTAsync_freeMessage(&m->m);
 }

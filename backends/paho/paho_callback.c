@@ -132,22 +132,30 @@ paho_on_goodbye(void *arg, MQTTProperties *props, enum MQTTReasonCodes reason)
 
 /* ---- callbacks of commands ---- */
 
-void
-paho_on_sent(void *arg, MQTTAsync_successData *data)
+/* paho looks for what is under way by its id alone: a SUBACK or an UNSUBACK of that id
+ * would confirm an event. Only with an event's own answer it gives that back. */
+static void
+note_sent(struct paho_event *e, const MQTTAsync_message *m)
 {
-	struct paho_event *e = arg;
+	static const char why[] = "an answer of another kind than what was asked";
 
-	(void)data;
-	paho_client_note(e->client, NOTE_SENT, e, 0, 0, NULL);
+	if (m->qos == e->qos && m->payloadlen == (int)e->size)
+		paho_client_note(e->client, NOTE_SENT, e, 0, 0, NULL);
+	else
+		paho_client_note(e->client, NOTE_BROKEN, NULL, 0, 0, xstrdup(why));
 }
 
 void
+paho_on_sent(void *arg, MQTTAsync_successData *data)
+{
+	note_sent(arg, &data->alt.pub.message);
+}
+
+/* paho leaves out the reason of a success. */
+void
 paho_on_sent5(void *arg, MQTTAsync_successData5 *data)
 {
-	struct paho_event *e = arg;
-
-	(void)data;		/* paho leaves out the reason of a success */
-	paho_client_note(e->client, NOTE_SENT, e, 0, 0, NULL);
+	note_sent(arg, &data->alt.pub.message);
 }
 
 void
@@ -246,6 +254,36 @@ hold(struct paho_client *c)
 	c->holds = false;
 }
 
+/* Texts are not all checked by paho. */
+static bool
+texts_valid(const MQTTProperties *props)
+{
+	for (int i = 0; i < props->count; i++) {
+		const MQTTProperty *p = &props->array[i];
+		int type = MQTTProperty_getType(p->identifier);
+		bool pair = type == MQTTPROPERTY_TYPE_UTF_8_STRING_PAIR;
+
+		if ((pair || type == MQTTPROPERTY_TYPE_UTF_8_ENCODED_STRING) &&
+		    !mqtt_text_valid(bytes_of(p->value.data.data, (size_t)p->value.data.len)))
+			return false;
+		if (pair &&
+		    !mqtt_text_valid(bytes_of(p->value.value.data, (size_t)p->value.value.len)))
+			return false;
+	}
+	return true;
+}
+
+/* What no server may send; NULL: it is all right. */
+static const char *
+fault_of(const struct paho_message *in)
+{
+	if (!in->topic_size || !mqtt_text_valid(bytes_of(in->topic, in->topic_size)))
+		return "a topic that is no UTF-8 text";
+	if (memchr(in->topic, '+', in->topic_size) || memchr(in->topic, '#', in->topic_size))
+		return "a topic with wildcards";
+	return texts_valid(&in->m->properties) ? NULL : "a property that is no UTF-8 text";
+}
+
 int
 paho_on_message(void *arg, char *topic, int topic_size, MQTTAsync_message *m)
 {
@@ -258,12 +296,21 @@ paho_on_message(void *arg, char *topic, int topic_size, MQTTAsync_message *m)
 		.topic_size = topic_size > 0 ? (size_t)topic_size : strlen(topic),
 		.m = m,
 	};
+	size_t size = in.topic_size + (size_t)m->payloadlen;
 
+	in.large = size > c->to.opt->max_packet;
+	in.fault = fault_of(&in);
+	if (in.large || in.fault) {
+		in.waits = m->qos > 0;	/* so that it is not answered */
+		paho_message_free(&in);
+		in.m = NULL;
+		size = 0;
+	}
 	pthread_mutex_lock(&box->lock);
 	while (!c->closing && (box->messages.n >= MESSAGES_MAX ||
 	    box->message_bytes >= MESSAGE_BYTES_MAX))
 		pthread_cond_wait(&box->room, &box->lock);
-	box->message_bytes += in.topic_size + (size_t)m->payloadlen;
+	box->message_bytes += size;
 	paho_box_message(box, &in);
 	if (in.waits)
 		hold(c);

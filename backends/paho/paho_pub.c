@@ -19,7 +19,8 @@ enum {					/* flight_entry.state */
 	QOS_MASK = 3,
 	HANDED = 4,			/* to the present client */
 	TOLD = 8,			/* has its outcome */
-	DONE = 16			/* paho has done with it */
+	DONE = 16,			/* paho has done with it */
+	BEFORE = 32			/* handed to a client that has gone: it may have arrived */
 };
 
 enum {
@@ -62,6 +63,8 @@ end(struct paho_broker *pb, uint64_t seq, enum fate fate, const struct error *er
 	struct paho_pub *pub = &pb->pub;
 	struct flight_entry *at = flight_at(&pub->flight, seq), e = *at;
 
+	if (fate == FATE_CONFIRMED)
+		retry_progress(&pb->retry);
 	at->state |= DONE | TOLD;
 	if (at->copy)
 		event_drop(event_of(at));
@@ -238,7 +241,7 @@ paho_pub_publish(struct paho_broker *pb, const struct publication *p, struct err
 	struct paho_event *ev;
 	struct flight_entry *e;
 
-	if (mqtt_map_check(p, pb->b.opts.wire, err) < 0)
+	if (mqtt_check_topic(p->topic, err) < 0 || mqtt_map_check(p, pb->b.opts.wire, err) < 0)
 		return -1;
 	if (flight_count(&pub->flight) >= WAITING_MAX || (pb->state != PAHO_READY && !pub->keeps))
 		return PUBLISH_FULL;
@@ -291,7 +294,7 @@ answered(struct paho_broker *pb, const struct paho_note *n)
 	} else if (n->text) {
 		pub->handed--;
 		error_set(&err, ERR_REFUSED, "paho does not take it: %s", n->text);
-		end(pb, ev->seq, FATE_REFUSED, &err);
+		end(pb, ev->seq, e->state & BEFORE ? FATE_UNKNOWN : FATE_REFUSED, &err);
 	}
 	/* Else its connection has gone, and its client's end will say more. */
 }
@@ -314,6 +317,7 @@ passed(struct paho_broker *pb)
 void
 paho_pub_note(struct paho_broker *pb, const struct paho_note *n)
 {
+	pb->pub.heard_ns = loop_clock_ns();
 	if (n->kind == NOTE_BARRIER)
 		passed(pb);
 	else
@@ -332,6 +336,13 @@ pub_overdue(struct loop_timer *t)
 	uint64_t now = loop_clock_ns();
 	struct error err;
 
+	/* It would lose a window after the other. */
+	if (pb->state == PAHO_READY && pb->b.was_full &&
+	    now - pub->heard_ns >= pb->b.opts.timeout_ms * UINT64_C(1000000)) {
+		error_set(&err, ERR_CONNECT, "%s: no answer to anything within %g s",
+			pb->target->name, pb->b.opts.timeout_ms / 1000.0);
+		paho_session_fail(pb, &err);
+	}
 	for (uint64_t seq = pub->flight.first; seq < pub->flight.next; seq++) {
 		struct flight_entry *e;
 
@@ -346,6 +357,10 @@ pub_overdue(struct loop_timer *t)
 			error_set(&err, ERR_UNKNOWN, "no answer within %g s",
 				pb->b.opts.timeout_ms / 1000.0);
 			tell(pb, e, FATE_UNKNOWN, &err);
+		} else if (e->state & BEFORE) {
+			error_set(&err, ERR_UNKNOWN, "no answer within %g s",
+				pb->b.opts.timeout_ms / 1000.0);
+			end(pb, seq, FATE_UNKNOWN, &err);
 		} else {
 			error_set(&err, ERR_REFUSED, "not sent within %g s",
 				pb->b.opts.timeout_ms / 1000.0);
@@ -359,18 +374,20 @@ pub_overdue(struct loop_timer *t)
 void
 paho_pub_ready(struct paho_broker *pb)
 {
+	pb->pub.heard_ns = loop_clock_ns();
 	if (flight_count(&pb->pub.flight))
 		loop_defer(pb->b.loop, &pb->pub.settle);
 }
 
 void
-paho_pub_lost(struct paho_broker *pb, bool again)
+paho_pub_lost(struct paho_broker *pb, bool again, const struct error *why)
 {
 	struct paho_pub *pub = &pb->pub;
 	struct error unknown, refused;
 
-	error_set(&unknown, ERR_UNKNOWN, "sent, and the connection went before an answer came");
-	error_set(&refused, ERR_CONNECT, "not sent: the connection has gone");
+	error_set(&unknown, ERR_UNKNOWN, "sent, but the connection was lost before an answer came "
+		"(%.300s)", why->text);
+	error_set(&refused, ERR_CONNECT, "not sent: %.400s", why->text);
 	pub->keeps = again = again && pub->keeps;
 	pub->zeros = pub->handed = 0;
 	pub->asked = false;
@@ -385,10 +402,13 @@ paho_pub_lost(struct paho_broker *pb, bool again)
 		if (e->state & DONE)
 			continue;
 		handed = e->state & HANDED;
+		if (handed)
+			e->state |= BEFORE;
 		e->state &= ~(unsigned)HANDED;
 		/* What was told is not sent again; nor is QoS 0. */
 		if (again && (!handed || (e->state & QOS_MASK)) && !(e->state & TOLD))
 			continue;
+		handed = e->state & BEFORE;
 		end(pb, seq, handed ? FATE_UNKNOWN : FATE_REFUSED, handed ? &unknown : &refused);
 	}
 }

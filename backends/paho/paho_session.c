@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Addresses, and one connection after the other, as core/link.h has it for brokers
- * whose wire is ours: the same time-outs, pauses and words. Each try is a client of
- * its own.
+ * whose wire is ours: the same time-outs; the pauses and words are core/retry's. Each try
+ * is a client of its own.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,13 +10,6 @@
 
 #include "backends/paho/paho.h"
 #include "core/log.h"
-
-enum {
-	PAUSE_FIRST_MS = 100,
-	PAUSE_MAX_MS = 5000,
-	PAUSE_STEPS = 6,
-	STABLE_MS = 1000
-};
 
 static void attempt_next(struct paho_broker *);
 
@@ -44,6 +37,18 @@ target_scheme(struct bytes name, bool *tls, bool *ws, struct error *err)
 		"mqtt://, tcp://, mqtts://, ssl://, tls://, ws:// or wss://", BYTES_FMT(name));
 }
 
+/* What the URL says, else the option. */
+static void
+add_ws_path(const struct paho_broker *pb, const struct address *a, struct buf *uri)
+{
+	if (a->path.p)
+		buf_addf(uri, "/%.*s", BYTES_FMT(a->path));
+	else
+		buf_add_str(uri, pb->opt.ws_path);
+	if (a->query.p)
+		buf_addf(uri, "?%.*s", BYTES_FMT(a->query));
+}
+
 static int
 target_parse(struct paho_broker *pb, struct bytes text, struct paho_target *t, struct error *err)
 {
@@ -59,18 +64,23 @@ target_parse(struct paho_broker *pb, struct bytes text, struct paho_target *t, s
 	if (t->address.socket.p)
 		return error_set(err, ERR_NOTFOUND, "unix:%.*s: the paho driver knows no Unix "
 			"sockets (-X mqtt.driver=mbus does)", BYTES_FMT(t->address.socket));
-	if (t->address.query.p)
-		return error_set(err, ERR_USAGE, "the address has a query, and mqtt has no use for "
-			"one");
 	if (t->address.scheme.p && target_scheme(t->address.scheme, &t->tls, &ws, err) < 0)
 		return -1;
+	if (t->address.query.p && !ws)
+		return error_set(err, ERR_USAGE, "the address has a query, and mqtt has no use for "
+			"one");
 	if (t->address.host.n)
 		host = t->address.host;
+	if (ws && t->address.path.p && broker_xopt_given(&pb->b, "ws_path"))
+		return error_set(err, ERR_USAGE, "the path of the WebSocket is in the address and in "
+			"-X mqtt.ws_path: one of them");
 	v6 = memchr(host.p, ':', host.n);
 	port = t->address.port ? t->address.port : ws ? t->tls ? 443 : 80 : t->tls ? 8883 : 1883;
 	buf_addf(&name, "%s%.*s%s:%u", v6 ? "[" : "", BYTES_FMT(host), v6 ? "]" : "", port);
-	buf_addf(&uri, "%s://%s%s", ws ? t->tls ? "wss" : "ws" : t->tls ? "ssl" : "tcp",
-		buf_cstr(&name), ws ? pb->opt.ws_path : "");
+	buf_addf(&uri, "%s://%s", ws ? t->tls ? "wss" : "ws" : t->tls ? "ssl" : "tcp",
+		buf_cstr(&name));
+	if (ws)
+		add_ws_path(pb, &t->address, &uri);
 	t->name = xstrdup(buf_cstr(&name));
 	t->uri = xstrdup(buf_cstr(&uri));
 	buf_release(&name);
@@ -97,13 +107,6 @@ targets_parse(struct paho_broker *pb, struct error *err)
 
 /* ---- trying ---- */
 
-/* What trying again will not mend. */
-static bool
-is_final(enum error_kind kind)
-{
-	return kind == ERR_AUTH || kind == ERR_USAGE || kind == ERR_NOTFOUND;
-}
-
 static void
 drop_client(struct paho_broker *pb)
 {
@@ -113,43 +116,16 @@ drop_client(struct paho_broker *pb)
 	loop_timer_clear(pb->b.loop, &pb->timer);
 }
 
-/* 100 ms, doubled each time up to 5 s, and up to a fifth more or less. */
-static void
-wait_to_retry(struct paho_broker *pb)
-{
-	unsigned ms = pb->step < PAUSE_STEPS ? PAUSE_FIRST_MS << pb->step : PAUSE_MAX_MS;
-
-	pb->step++;
-	ms = ms * 8 / 10 + (unsigned)(loop_clock_ns() / 1000 % (ms * 4 / 10 + 1));
-	pb->state = PAHO_WAITING;
-	loop_timer_set(pb->b.loop, &pb->timer, ms);
-	log_verbose("%s: connecting again in %u.%u s", pb->target->name, ms / 1000, ms / 100 % 10);
-}
-
 /* err: why there is no connection. false: this is the end. */
 static bool
 retry(struct paho_broker *pb, struct error *err)
 {
-	int most = pb->b.opts.reconnect;
-	size_t n = strlen(pb->target->name);
+	int ms = retry_next(&pb->retry, pb->target->name, pb->b.opts.reconnect, err);
 
-	if (!pb->was_ready || is_final(err->kind) || (most >= 0 && pb->tries >= (unsigned)most)) {
-		if (pb->tries)
-			error_prefix(err, "not connected again in %u %s", pb->tries,
-				pb->tries == 1 ? "try" : "tries");
-		pb->state = PAHO_OFF;
-		return false;
-	}
-	if (pb->lost_ns) {		/* that was said */
-		log_verbose("%s", err->text);
-	} else {
-		pb->lost_ns = loop_clock_ns();
-		log_warn("connection to %s lost: %s; connecting again", pb->target->name,
-			strncmp(err->text, pb->target->name, n) == 0 &&
-			strncmp(err->text + n, ": ", 2) == 0 ? err->text + n + 2 : err->text);
-	}
-	wait_to_retry(pb);
-	return true;
+	pb->state = ms < 0 ? PAHO_OFF : PAHO_WAITING;
+	if (ms >= 0)
+		loop_timer_set(pb->b.loop, &pb->timer, (uint64_t)ms);
+	return ms >= 0;
 }
 
 /* No address would have us. */
@@ -161,7 +137,7 @@ attempt_over(struct paho_broker *pb)
 	if (retry(pb, &err))
 		return;
 	if (pb->was_ready) {
-		paho_pub_lost(pb, false);
+		paho_pub_lost(pb, false, &err);
 		broker_failed(&pb->b, &err);
 	} else {
 		broker_connected(&pb->b, &err);
@@ -224,9 +200,9 @@ static void
 attempt_failed(struct paho_broker *pb, const struct error *err)
 {
 	drop_client(pb);
-	if (!pb->why.kind || is_final(err->kind))
+	if (!pb->why.kind || retry_is_final(err->kind))
 		pb->why = *err;
-	if (is_final(err->kind) || pb->target + 1 == pb->targets + pb->ntargets) {
+	if (retry_is_final(err->kind) || pb->target + 1 == pb->targets + pb->ntargets) {
 		attempt_over(pb);
 		return;
 	}
@@ -241,7 +217,7 @@ on_timer(struct loop_timer *t)
 	struct error err;
 
 	if (pb->state == PAHO_WAITING) {
-		pb->tries++;
+		pb->retry.tries++;
 		attempt_start(pb);
 	} else if (pb->state == PAHO_DIALING) {
 		error_set(&err, ERR_CONNECT, "%s: not connected within %g s", pb->target->name,
@@ -257,46 +233,45 @@ note_words(const struct paho_broker *pb, const struct paho_note *n, enum mqtt_wh
 	struct error *err)
 {
 	enum error_kind kind = ERR_CONNECT;
+	const char *perhaps = "";
 
 	if (!n->code) {
 		mqtt_reason_error(err, where, where == MQTT_AT_CONNECT ? "refused by the server" :
 			"the server ended the connection", n->reason, bytes_str(n->text));
+		if (where == MQTT_AT_CONNECT)
+			mqtt_reason_advise(err, &pb->b.opts);
 		return;
 	}
 	/* OpenSSL's words. */
 	if (pb->target->tls && n->text && (strstr(n->text, "certificate") ||
 	    strstr(n->text, "alert unknown ca")))
 		kind = ERR_AUTH;
-	error_set(err, kind, "%s: %s%s%s", pb->target->name, where == MQTT_AT_CONNECT ?
+	/* How far it came it does not tell: only what points to TLS itself does. */
+	if (where == MQTT_AT_CONNECT && kind == ERR_CONNECT && n->text && strstr(n->text, "reset"))
+		perhaps = pb->target->tls ? "; perhaps this port does not speak TLS: leave out --tls" :
+			" (does this port speak TLS? --tls)";
+	error_set(err, kind, "%s: %s%s%s%s", pb->target->name, where == MQTT_AT_CONNECT ?
 		"cannot connect" : "the connection has gone", n->text ? ": " : "",
-		n->text ? n->text : "");
+		n->text ? n->text : "", perhaps);
 }
 
 static void
 is_connected(struct paho_broker *pb)
 {
-	uint64_t ms;
+	bool again = pb->was_ready;
 
 	pb->state = PAHO_READY;
-	pb->ready_ns = loop_clock_ns();
 	loop_timer_clear(pb->b.loop, &pb->timer);
-	pb->tries = 0;
-	if (pb->lost_ns) {
-		ms = (pb->ready_ns - pb->lost_ns) / 1000000;
-		log_warn("connected to %s again after %u.%u s", pb->target->name,
-			(unsigned)(ms / 1000), (unsigned)(ms / 100 % 10));
-	}
-	pb->lost_ns = 0;
+	retry_ready(&pb->retry, pb->target->name);
 	pb->b.caps = (pb->b.caps & ~(unsigned)(BROKER_HEADER | BROKER_REPEAT_HEADER |
 		BROKER_PROPS)) | mqtt_map_caps(pb->b.opts.wire, pb->version);
 	log_debug("%s: MQTT %s by paho%s", pb->target->uri, pb->version == MQTT_V5 ? "5" : "3.1.1",
 		paho_client_server(pb->client)->session ? ", session kept" : "");
 	paho_sub_ready(pb);
 	paho_pub_ready(pb);
-	if (!pb->was_ready) {
-		pb->was_ready = true;
+	pb->was_ready = true;
+	if (!again)
 		broker_connected(&pb->b, NULL);
-	}
 }
 
 /* The connection was ready; its client's end is waited for, since only then all
@@ -304,12 +279,8 @@ is_connected(struct paho_broker *pb)
 static void
 end_connection(struct paho_broker *pb, const struct error *err)
 {
-	uint64_t lived = loop_clock_ns() - pb->ready_ns;
-
 	pb->why = *err;
 	pb->state = PAHO_ENDING;
-	if (lived >= STABLE_MS * UINT64_C(1000000))
-		pb->step = 0;
 	drop_client(pb);
 }
 
@@ -317,18 +288,22 @@ static void
 connection_gone(struct paho_broker *pb)
 {
 	struct error err = pb->why;
-	bool again;
+	bool again, told;
 
-	paho_sub_lost(pb);
+	pb->retry.refused |= paho_sub_asks(pb);
+	pb->retry.stays_away = paho_sub_is_new(pb);
+	retry_lost(&pb->retry, pb->target->name, &err);
 	/* The run is over, and this was only to end it well. */
 	if (pb->draining) {
 		pb->state = PAHO_OFF;
+		paho_sub_lost(pb, NULL);
 		paho_session_drained(pb);
 		return;
 	}
 	again = retry(pb, &err);
-	paho_pub_lost(pb, again);
-	if (!again)
+	told = paho_sub_lost(pb, again ? NULL : &err);
+	paho_pub_lost(pb, again, &err);
+	if (!again && !told)
 		broker_failed(&pb->b, &err);
 }
 
@@ -339,6 +314,7 @@ is_lost(struct paho_broker *pb, const struct paho_note *n)
 
 	if (pb->state == PAHO_READY) {
 		note_words(pb, n, MQTT_AT_END, &err);
+		pb->retry.refused = !n->code && mqtt_reason_again(n->reason) == MQTT_FAULT;
 		end_connection(pb, &err);
 	} else if (pb->state == PAHO_DIALING) {
 		note_words(pb, n, MQTT_AT_CONNECT, &err);
@@ -367,6 +343,10 @@ session_note(struct paho_broker *pb, const struct paho_note *n)
 	case NOTE_LOST:
 		if (present)
 			is_lost(pb, n);
+		break;
+	case NOTE_BROKEN:
+		if (present)
+			paho_session_fault(pb, n->text);
 		break;
 	case NOTE_GONE:
 		if (present && pb->state == PAHO_ENDING)
@@ -428,6 +408,19 @@ on_wake(struct loop_fd *fd, unsigned ready)
 /* ---- for the rest of the driver ---- */
 
 void
+paho_session_fault(struct paho_broker *pb, const char *why)
+{
+	struct error err;
+
+	if (pb->state != PAHO_READY)
+		return;
+	error_set(&err, ERR_CONNECT, "%s: the server breaks MQTT's rules: %s", pb->target->name,
+		why);
+	pb->retry.refused = true;
+	end_connection(pb, &err);
+}
+
+void
 paho_session_fail(struct paho_broker *pb, const struct error *err)
 {
 	if (pb->state == PAHO_READY)
@@ -468,6 +461,7 @@ void
 paho_session_start(struct paho_broker *pb)
 {
 	pb->version = pb->opt.version;
+	retry_begin(&pb->retry);
 	attempt_start(pb);
 }
 
@@ -477,14 +471,14 @@ paho_session_close(struct paho_broker *pb)
 	drop_client(pb);
 	pb->state = PAHO_OFF;
 	pb->was_ready = pb->draining = false;
-	pb->lost_ns = 0;
 }
 
 /* The will goes the way of any event: in an envelope, unless --wire raw. */
 static void
 make_will(struct paho_broker *pb)
 {
-	struct publication p = { .topic = bytes_str(pb->opt.will_topic) };
+	const struct publish_options how = { .retain = pb->opt.will_retain };
+	struct publication p = { .topic = bytes_str(pb->opt.will_topic), .opts = &how };
 
 	p.msg.body = bytes_str(pb->opt.will ? pb->opt.will : "");
 	mqtt_map_payload(&pb->will, &p, pb->b.opts.wire);

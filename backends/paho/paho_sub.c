@@ -26,7 +26,7 @@ ask_task(struct loop_task *t)
 
 		if (ps->asked)
 			continue;
-		ps->asked = true;
+		ps->asked = ps->waits = true;
 		if (o->ack == SUBSCRIBE_ACK_NONE)
 			paho_client_no_acks(pb->client);
 		paho_client_subscribe(pb->client, ps->filter, (unsigned char)(o->qos >= 0 ? o->qos :
@@ -102,6 +102,7 @@ paho_sub_note(struct paho_broker *pb, const struct paho_note *n)
 		ps = ps->next;
 	if (!ps || (n->code && !n->text))
 		return;		/* unsubscribed meanwhile; or the connection has gone */
+	ps->waits = false;
 	if (n->kind == NOTE_SUBSCRIBED) {
 		if (n->reason < (unsigned)(ps->sub->opts.qos >= 0 ? ps->sub->opts.qos :
 		    MQTT_QOS_DEFAULT))
@@ -134,22 +135,59 @@ paho_sub_note(struct paho_broker *pb, const struct paho_note *n)
 void
 paho_sub_ready(struct paho_broker *pb)
 {
-	bool session = paho_client_server(pb->client)->session;
+	bool session = paho_client_server(pb->client)->session, qos0 = false;
 
 	/* Identifiers of a run before ours may mean anything. */
 	pb->subs.only_ours = !session || pb->was_ready;
 	for (struct paho_sub *ps = pb->subs.first; ps; ps = ps->next) {
 		ps->asked = session && ps->live;
+		qos0 |= ps->sub->opts.qos == 0;
 		if (ps->sub->opts.ack == SUBSCRIBE_ACK_NONE)
 			paho_client_no_acks(pb->client);
 	}
+	if (pb->subs.first && pb->was_ready)
+		mqtt_map_missed(pb->target->name, pb->opt.session, session, qos0);
 	loop_defer(pb->b.loop, &pb->subs.ask);
 }
 
-void
-paho_sub_lost(struct paho_broker *pb)
+bool
+paho_sub_asks(const struct paho_broker *pb)
 {
+	for (const struct paho_sub *ps = pb->subs.first; ps; ps = ps->next)
+		if (ps->waits)
+			return true;
+	return false;
+}
+
+bool
+paho_sub_is_new(const struct paho_broker *pb)
+{
+	for (const struct paho_sub *ps = pb->subs.first; ps; ps = ps->next)
+		if (!ps->live)
+			return true;
+	return false;
+}
+
+bool
+paho_sub_lost(struct paho_broker *pb, const struct error *why)
+{
+	bool told = false;
+
 	pb->subs.held.on = false;
+	for (struct paho_sub *ps = pb->subs.first, *next; ps; ps = next) {
+		bool waits = ps->waits;
+		struct error err;
+
+		next = ps->next;
+		ps->waits = false;
+		if (!why || ps->live || !waits)
+			continue;
+		err = *why;
+		error_prefix(&err, "the connection went when the server was asked for it");
+		broker_subscribed(ps->sub, &err);
+		told = true;
+	}
+	return told;
 }
 
 /* ---- events ---- */
@@ -197,7 +235,7 @@ deliver_all(struct paho_broker *pb, MQTTProperties *props, struct delivery *d)
 		if (by_id && !named)
 			continue;
 		if (!((by_id || single) && subs->only_ours) &&
-		    !mqtt_topic_matches(ps->sub->topic, d->ev.topic))
+		    !mqtt_topic_matches(mqtt_bare_filter(ps->sub->topic), d->ev.topic))
 			continue;
 		matched = true;
 		deliver(ps, d);
@@ -264,15 +302,23 @@ paho_sub_message(struct paho_broker *pb, struct paho_message *m, int64_t now_us)
 	struct delivery d = { .ev = event_none };
 	struct mqtt_map_in *in = &pb->subs.in;
 	uint64_t first = pb->b.delivered + 1;
-	size_t n = (size_t)m->m->payloadlen;
 	struct error err;
+	size_t n;
 
-	if (m->topic_size + n > pb->opt.max_packet) {
+	if (m->large) {
 		error_set(&err, ERR_NOTFOUND, "%s: an event larger than -X mqtt.max_packet=%u allows",
-			pb->target->name, pb->opt.max_packet);
+			pb->target->name, (unsigned)pb->opt.max_packet);
 		paho_session_fail(pb, &err);
 		return;
 	}
+	if (m->fault) {
+		paho_session_fault(pb, m->fault);
+		return;
+	}
+	n = (size_t)m->m->payloadlen;
+	/* What is kept comes with each connection. */
+	if (!m->m->retained && !m->m->dup)
+		retry_progress(&pb->retry);
 	mqtt_map_in_begin(in);
 	take_props(in, &m->m->properties);
 	mqtt_map_in_event(in, bytes_of(m->topic, m->topic_size), n ? m->m->payload : nothing, n,

@@ -5,13 +5,14 @@
 
 #include "backends/proto/dns.h"
 #include "backends/proto/micro_txt.h"
+#include "core/endpoints.h"
 #include "core/text.h"
 
 /* ---- writing ---- */
 
 void
 micro_txt_write(struct buf *out, struct bytes service, struct bytes version,
-	const struct keyval *metadata, size_t nmetadata)
+	const struct keyval *metadata, size_t nmetadata, struct bytes endpoints)
 {
 	struct buf json = BUF_INIT, zip = BUF_INIT, hex = BUF_INIT;
 	uLongf len;
@@ -22,7 +23,9 @@ micro_txt_write(struct buf *out, struct bytes service, struct bytes version,
 	json_add_go_string(&json, service);
 	buf_add_str(&json, ",\"Version\":");
 	json_add_go_string(&json, version);
-	buf_add_str(&json, ",\"Endpoints\":null}");
+	buf_add_str(&json, ",\"Endpoints\":");
+	buf_add_bytes(&json, endpoints.n ? endpoints : BYTES("null"));
+	buf_add_ch(&json, '}');
 
 	len = compressBound(buf_len(&json));
 	/* Fails only without memory, or without the room that was just asked for. */
@@ -58,6 +61,7 @@ micro_txt_release(struct micro_txt *t)
 	buf_release(&t->hex);
 	buf_release(&t->json);
 	buf_release(&t->strings);
+	buf_release(&t->tidied);
 	micro_txt_init(t);
 }
 
@@ -161,6 +165,23 @@ read_metadata(struct micro_txt *t, struct buf *mended)
 	return tok == JSON_OBJECT_END ? NULL : "TXT: not JSON";
 }
 
+/* Those that go-micro could not read are none; the node is one all the same. */
+static const char *
+read_endpoints(struct micro_txt *t)
+{
+	enum json_token tok = json_next(t->scan);
+	const char *from = t->scan->p - 1;
+
+	if (!json_skip(t->scan, tok))
+		return "TXT: not JSON";
+	buf_clear(&t->tidied);
+	if (tok == JSON_ARRAY &&
+	    !endpoints_tidy(&t->tidied, bytes_of(from, (size_t)(t->scan->p - from))) &&
+	    buf_len(&t->tidied))
+		t->endpoints = buf_bytes(&t->tidied);
+	return NULL;
+}
+
 static const char *
 read_object(struct micro_txt *t, struct buf *mended)
 {
@@ -178,6 +199,8 @@ read_object(struct micro_txt *t, struct buf *mended)
 			why = read_string(t, mended, &t->version);
 		else if (key_is(key, "Metadata"))
 			why = read_metadata(t, mended);
+		else if (key_is(key, "Endpoints"))
+			why = read_endpoints(t);
 		else
 			why = json_skip(t->scan, json_next(t->scan)) ? NULL : "TXT: not JSON";
 		if (why)
@@ -221,6 +244,7 @@ micro_txt_read(struct micro_txt *t, struct bytes data)
 	size_t n;
 
 	t->service = t->version = BYTES("");
+	t->endpoints = (struct bytes){ NULL, 0 };
 	t->nmetadata = 0;
 	buf_clear(&t->hex);
 	if (!dns_read_txt(data, &t->hex))

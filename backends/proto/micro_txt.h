@@ -19,15 +19,16 @@ enum {
 /* Appends the data of the TXT record. Metadata is sorted by key, as Go does; none
  * of it is null. */
 void micro_txt_write(struct buf *, struct bytes service, struct bytes version,
-	const struct keyval *metadata, size_t nmetadata);
+	const struct keyval *metadata, size_t nmetadata, struct bytes endpoints);
 
 struct micro_txt {
 	struct bytes service, version;	/* the result: good until the next read */
+	struct bytes endpoints;		/* tidied (core/endpoints.h); p NULL: none */
 	struct keyval *metadata;	/* sorted by key, each key once */
 	size_t nmetadata;
 
 	size_t cap;
-	struct buf hex, json, strings;
+	struct buf hex, json, strings, tidied;
 	struct json_scan *scan;
 	void *inflater;
 };

@@ -9,20 +9,30 @@
 #include "core/log.h"
 #include "core/units.h"
 
+#define AT(type, member) XOPT_##type(struct redis_broker, member)
+
 static const struct broker_option redis_options[] = {
 	{ "mode", "pubsub|sharded|stream", "pubsub",
 		"channels, as go-micro has them; channels of a cluster's slots; or streams, which "
-		"keep the events" },
-	{ "pattern", "yes|no", "no", "the topics of sub are patterns (PSUBSCRIBE)" },
-	{ "db", "N", NULL, "the database; also the path of the URL: redis://HOST/N" },
+		"keep the events", AT(CHOICE, mode) },
+	{ "pattern", "yes|no", "no", "the topics are patterns (PSUBSCRIBE)",
+		AT(BOOL, pattern), .use = BROKER_FOR_SUB },
+	{ "db", "N", NULL, "the database; also the path of the URL: redis://HOST/N",
+		AT(COUNT, db), .most = 1000000 },
 	{ "keepalive", "TIME", "30s",
-		"a server that says nothing for so long is gone; 0: never" },
-	{ "reply_max", "SIZE", "512M", "the largest reply, and so the largest event, taken" },
+		"a server that says nothing for so long is gone; 0: never", AT(TIME, keepalive_ms) },
+	{ "reply_max", "SIZE", "512M", "the largest reply, and so the largest event, taken",
+		AT(SIZE, reply_max), .least = 64 << 10, .most = 1ull << 32 },
 	{ "trim", "[~]N", NULL,
-		"streams: keep the last N entries when one is added, with ~ at least so many" },
+		"streams: keep the last N entries when one is added, with ~ at least so many",
+		.use = BROKER_FOR_PUB },
 	{ "claim", "TIME", "60s",
-		"streams: take over what a group's member has left lying for so long; 0: never" },
-	{ "consumer", "NAME", NULL, "streams: this member's name in the group" },
+		"streams: take over what a group's member has left lying for so long; 0: never",
+		AT(TIME, claim_ms), .use = BROKER_FOR_SUB },
+	{ "consumer", "NAME", NULL, "streams: this member's name in the group",
+		.use = BROKER_FOR_SUB },
+	{ "scan", "N", "100000", "keys that are looked at for streams; 0: all",
+		AT(COUNT, scan), .use = BROKER_FOR_TOPICS },
 	{ NULL, NULL, NULL, NULL }
 };
 
@@ -32,48 +42,16 @@ redis_of(struct broker *b)
 	return (struct redis_broker *)b;
 }
 
-struct redis_sub *
-sub_by_cookie(struct redis_broker *rb, uint64_t cookie)
-{
-	struct redis_sub *rs = cookie ? rb->subs : NULL;
-
-	while (rs && rs->cookie != cookie)
-		rs = rs->next;
-	return rs;
-}
-
 /* ---- options ---- */
 
 static int
-read_mode(struct redis_broker *rb, struct error *err)
+check_options(struct redis_broker *rb, struct error *err)
 {
-	static const char *const modes[] = {
-		[MODE_PUBSUB] = "pubsub", [MODE_SHARDED] = "sharded", [MODE_STREAM] = "stream",
-	};
-	const char *mode = broker_xopt(&rb->b, "mode"), *pattern = broker_xopt(&rb->b, "pattern");
-	unsigned m = 0;
+	const char *trim = broker_xopt(&rb->b, "trim"), *consumer = broker_xopt(&rb->b, "consumer");
 
-	while (m <= MODE_STREAM && strcmp(mode, modes[m]) != 0)
-		m++;
-	if (m > MODE_STREAM)
-		return error_set(err, ERR_USAGE, "-X redis.mode=%.60s: one of pubsub, sharded, stream",
-			mode);
-	rb->mode = (enum redis_mode)m;
-	rb->pattern = strcmp(pattern, "yes") == 0;
-	if (!rb->pattern && strcmp(pattern, "no") != 0)
-		return error_set(err, ERR_USAGE, "-X redis.pattern=%.60s: yes or no", pattern);
+	rb->db_given = broker_xopt(&rb->b, "db") != NULL;
 	if (rb->pattern && rb->mode != MODE_PUBSUB)
 		return error_set(err, ERR_USAGE, "-X redis.pattern goes with -X redis.mode=pubsub");
-	return 0;
-}
-
-static int
-read_trim(struct redis_broker *rb, struct error *err)
-{
-	const char *trim = broker_xopt(&rb->b, "trim"), *claim = broker_xopt(&rb->b, "claim");
-	const char *consumer = broker_xopt(&rb->b, "consumer");
-	char made[200];
-
 	if (trim && rb->mode != MODE_STREAM)
 		return error_set(err, ERR_USAGE, "-X redis.trim goes with -X redis.mode=stream");
 	if (trim) {
@@ -82,43 +60,25 @@ read_trim(struct redis_broker *rb, struct error *err)
 			return error_set(err, ERR_USAGE, "-X redis.trim=%.60s: a number from 1, or ~ "
 				"and a number", trim);
 	}
-	if (!units_duration_ms(claim, &rb->claim_ms))
-		return error_set(err, ERR_USAGE, "-X redis.claim=%.60s: a time, such as 60s", claim);
 	if (consumer && !*consumer)
 		return error_set(err, ERR_USAGE, "-X redis.consumer: a name");
-	rb->named = consumer != NULL;
-	if (!consumer) {
-		char host[64] = "";
-		unsigned tail = (unsigned)(loop_clock_ns() & 0xffff);
-
-		gethostname(host, sizeof host - 1);
-		snprintf(made, sizeof made, "mbus-%s-%d-%04x", host, (int)getpid(), tail);
-		consumer = made;
-	}
-	rb->consumer = xstrdup(consumer);
 	return 0;
 }
 
-static int
-read_options(struct redis_broker *rb, struct error *err)
+static void
+name_consumer(struct redis_broker *rb)
 {
-	const char *db = broker_xopt(&rb->b, "db"), *alive = broker_xopt(&rb->b, "keepalive");
-	const char *max = broker_xopt(&rb->b, "reply_max");
-	uint64_t n;
+	const char *consumer = broker_xopt(&rb->b, "consumer");
+	char host[64] = "", made[200];
 
-	rb->db = -1;
-	if (db && !units_count(db, 1000000, &n))
-		return error_set(err, ERR_USAGE, "-X redis.db=%.60s: a number", db);
-	if (db)
-		rb->db = (int64_t)n;
-	if (!units_duration_ms(alive, &rb->keepalive_ms))
-		return error_set(err, ERR_USAGE, "-X redis.keepalive=%.60s: a time, such as 30s",
-			alive);
-	if (!units_size(max, &rb->reply_max) || rb->reply_max < 64 * 1024 ||
-	    rb->reply_max > 1ull << 32)
-		return error_set(err, ERR_USAGE, "-X redis.reply_max=%.60s: a size from 64K to 4G",
-			max);
-	return read_mode(rb, err) < 0 ? -1 : read_trim(rb, err);
+	rb->named = consumer != NULL;
+	if (!consumer) {
+		gethostname(host, sizeof host - 1);
+		snprintf(made, sizeof made, "mbus-%s-%d-%04x", host, (int)getpid(),
+			(unsigned)(loop_clock_ns() & 0xffff));
+		consumer = made;
+	}
+	rb->consumer = xstrdup(consumer);
 }
 
 /* What an event may have depends on what it is written as. */
@@ -127,15 +87,34 @@ caps_of(const struct redis_broker *rb)
 {
 	unsigned always = BROKER_TLS | BROKER_USER | BROKER_RECONNECT | BROKER_RAW |
 		BROKER_ACK_CHOICE | BROKER_BINARY_TOPIC;
-	/* Refused by subscribe(), in words that name streams. */
-	unsigned asked = BROKER_GROUP | BROKER_OFFSET | BROKER_END;
 
 	if (rb->mode == MODE_STREAM)
-		return always | asked | BROKER_ACK | BROKER_HEADER | BROKER_KEY | BROKER_NULL_BODY |
+		return always | BROKER_GROUP | BROKER_OFFSET | BROKER_END | BROKER_ACK | BROKER_HEADER | BROKER_KEY | BROKER_NULL_BODY |
 			BROKER_REPEAT_HEADER | BROKER_BINARY_HEADER;
 	if (rb->b.opts.wire == WIRE_RAW)
-		return always | asked | BROKER_AUDIENCE;
-	return always | asked | BROKER_AUDIENCE | BROKER_HEADER | BROKER_NULL_BODY;
+		return always | BROKER_AUDIENCE;
+	return always | BROKER_AUDIENCE | BROKER_HEADER | BROKER_NULL_BODY;
+}
+
+static const char *
+redis_lacks(const struct broker *b, unsigned caps)
+{
+	const struct redis_broker *rb = (const struct redis_broker *)b;
+
+	if (rb->mode == MODE_STREAM)
+		return caps & BROKER_AUDIENCE ? "nobody knows who reads a stream (mbus topics "
+			"shows its groups)" : NULL;
+	if (caps & BROKER_GROUP)
+		return "channels of Redis have no groups; streams have: -X redis.mode=stream";
+	if (caps & (BROKER_OFFSET | BROKER_END | BROKER_ACK))
+		return "channels of Redis have no past; streams have: -X redis.mode=stream";
+	if (caps & BROKER_KEY)
+		return "channels of Redis have no keys; streams have: -X redis.mode=stream "
+			"(--omit key leaves it out)";
+	if (caps & (BROKER_HEADER | BROKER_NULL_BODY))
+		return "the bare body of a channel has no room for it; go-micro's envelope has "
+			"(--wire micro), and streams (-X redis.mode=stream)";
+	return NULL;
 }
 
 /* ---- life ---- */
@@ -143,7 +122,7 @@ caps_of(const struct redis_broker *rb)
 static void
 read_task(struct loop_task *t)
 {
-	stream_read(t->arg);
+	redis_stream_read(t->arg);
 }
 
 static int
@@ -154,17 +133,18 @@ redis_init(struct broker *b, struct error *err)
 	rb->loop = b->loop;
 	rb->count = 100;
 	rb->read.fn = read_task;
-	rb->claim.fn = group_claim;
-	rb->ask.fn = pubsub_ask;
+	rb->claim.fn = redis_group_claim;
+	rb->ask.fn = redis_pubsub_ask;
 	rb->read.arg = rb->claim.arg = rb->ask.arg = rb;
-	envelope_init(&rb->envelope);
-	if (read_options(rb, err) < 0)
+	wire_reader_init(&rb->wire, b->opts.wire);
+	if (check_options(rb, err) < 0)
 		return -1;
+	name_consumer(rb);
 	if (b->opts.ack == PUBLISH_ACK_ALL)
 		return error_set(err, ERR_NOTFOUND, "--ack all: the redis broker does not wait for "
 			"replicas");
 	b->caps = caps_of(rb);
-	rb->main = conn_new(rb, ROLE_MAIN, NULL, err);
+	rb->main = redis_conn_new(rb, ROLE_MAIN, NULL, err);
 	return rb->main ? 0 : -1;
 }
 
@@ -172,7 +152,7 @@ static int
 redis_connect(struct broker *b, struct error *err)
 {
 	(void)err;
-	link_start(redis_of(b)->main->link);
+	pipeline_start(&redis_of(b)->main->p);
 	return 0;
 }
 
@@ -186,12 +166,13 @@ redis_disconnect(struct broker *b)
 	loop_timer_clear(rb->loop, &rb->audience.again);
 	loop_task_cancel(&rb->read);
 	rb->audience.fn = NULL;
+	redis_list_release(rb);
 	for (size_t i = 0; i < rb->nnodes; i++)
-		link_close(rb->nodes[i]->link);
+		pipeline_close(&rb->nodes[i]->p);
 	if (rb->second)
-		link_close(rb->second->link);
+		pipeline_close(&rb->second->p);
 	if (rb->main)
-		link_close(rb->main->link);
+		pipeline_close(&rb->main->p);
 	if (rb->events)
 		log_verbose("redis: %llu events, %llu deliveries to subscribers, %llu events reached "
 			"nobody", (unsigned long long)rb->events, (unsigned long long)rb->receivers,
@@ -206,19 +187,19 @@ redis_release(struct broker *b)
 	struct redis_sub *rs, *next;
 
 	redis_disconnect(b);
-	cluster_release(rb);
-	conn_free(rb->second);
-	conn_free(rb->main);
+	redis_cluster_release(rb);
+	redis_conn_free(rb->second);
+	redis_conn_free(rb->main);
 	for (rs = rb->subs; rs; rs = next) {
 		next = rs->next;
 		free((char *)rs->topic.p);
 		free(rs);
 	}
-	envelope_release(&rb->envelope);
+	wire_reader_release(&rb->wire);
 	buf_release(&rb->head);
 	free(rb->by_topic);
 	free(rb->headers);
-	free(rb->ring);
+	ledger_release(&rb->ledger);
 	free(rb->consumer);
 	free((char *)rb->audience.topic.p);
 }
@@ -228,7 +209,7 @@ redis_address(struct broker *b)
 {
 	struct redis_broker *rb = redis_of(b);
 
-	return rb->main ? link_name(rb->main->link) : NULL;
+	return rb->main ? link_name(rb->main->p.link) : NULL;
 }
 
 /* ---- publishing and subscribing ---- */
@@ -236,7 +217,7 @@ redis_address(struct broker *b)
 static int
 redis_publish(struct broker *b, const struct publication *p, struct error *err)
 {
-	return pub_event(redis_of(b), p, err);
+	return redis_pub_event(redis_of(b), p, err);
 }
 
 static int
@@ -263,12 +244,11 @@ redis_subscribe(struct subscription *s, struct error *err)
 	rs->rb = rb;
 	rs->s = s;
 	rs->topic = bytes_of(xmemdup0(s->topic.p, s->topic.n), s->topic.n);
-	rs->cookie = ++rb->cookies;
 	s->priv = rs;
 	while (*end)
 		end = &(*end)->next;
 	*end = rs;
-	return rb->mode == MODE_STREAM ? stream_subscribe(rs, err) : pubsub_subscribe(rs, err);
+	return rb->mode == MODE_STREAM ? redis_stream_subscribe(rs, err) : redis_pubsub_subscribe(rs, err);
 }
 
 static void
@@ -281,13 +261,13 @@ redis_unsubscribe(struct subscription *s)
 	rs->s = NULL;
 	s->priv = NULL;
 	if (rs->rb->mode != MODE_STREAM)
-		pubsub_unsubscribe(rs);
+		redis_pubsub_unsubscribe(rs);
 }
 
 static void
 redis_ack(struct broker *b, uint64_t first, uint64_t last, bool ok)
 {
-	group_ack(redis_of(b), first, last, ok);
+	redis_group_ack(redis_of(b), first, last, ok);
 }
 
 static void
@@ -298,9 +278,9 @@ redis_pause(struct broker *b, bool on)
 	rb->paused = on;
 	rb->paused_ns = loop_clock_ns();
 	if (rb->subscriber)
-		link_pause(rb->subscriber->link, on);
+		pipeline_pause(&rb->subscriber->p, on);
 	for (size_t i = 0; i < rb->nnodes; i++)
-		link_pause(rb->nodes[i]->link, on);
+		pipeline_pause(&rb->nodes[i]->p, on);
 	if (!on && rb->mode == MODE_STREAM)
 		loop_defer(rb->loop, &rb->read);
 }
@@ -313,7 +293,7 @@ redis_drain(struct broker *b)
 	if (rb->mode == MODE_STREAM && rb->group) {
 		if (rb->paused)
 			redis_pause(b, false);
-		group_drain(rb);
+		redis_group_drain(rb);
 	} else {
 		broker_drained(b);
 	}
@@ -325,12 +305,14 @@ redis_audience(struct broker *b, struct bytes topic, unsigned n, audience_fn *fn
 {
 	struct redis_broker *rb = redis_of(b);
 
+	(void)err;
 	free((char *)rb->audience.topic.p);
 	rb->audience.topic = bytes_of(xmemdup0(topic.p, topic.n), topic.n);
 	rb->audience.n = n;
 	rb->audience.fn = fn;
 	rb->audience.arg = arg;
-	return pubsub_audience(rb, err);
+	redis_pubsub_audience(rb);
+	return 0;
 }
 
 const struct broker_ops redis_broker_ops = {
@@ -344,6 +326,7 @@ const struct broker_ops redis_broker_ops = {
 	.options = redis_options,
 	.init = redis_init,
 	.release = redis_release,
+	.lacks = redis_lacks,
 	.connect = redis_connect,
 	.disconnect = redis_disconnect,
 	.publish = redis_publish,
@@ -353,6 +336,7 @@ const struct broker_ops redis_broker_ops = {
 	.pause = redis_pause,
 	.drain = redis_drain,
 	.audience = redis_audience,
+	.list = redis_list,
 	.address = redis_address,
 };
 

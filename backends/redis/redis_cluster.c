@@ -34,20 +34,18 @@ cluster_slot(struct bytes topic)
 }
 
 struct redis_conn *
-cluster_conn(struct redis_broker *rb, struct bytes topic)
+redis_cluster_conn(struct redis_broker *rb, struct bytes topic)
 {
 	unsigned node = rb->slots ? rb->slots[cluster_slot(topic)] : 0;
 
 	if (node)
 		return rb->nodes[node - 1];
-	if (!rb->publisher)
-		rb->publisher = rb->subscriber == rb->main ? conn_second(rb) : rb->main;
-	return rb->publisher;
+	return redis_publisher(rb);
 }
 
 /* "MOVED 3999 127.0.0.1:6381" */
 bool
-cluster_moved(const struct resp_value *v, unsigned *slot, struct bytes *address, bool *ask)
+redis_moved(const struct resp_value *v, unsigned *slot, struct bytes *address, bool *ask)
 {
 	struct bytes s = resp_bytes(v);
 
@@ -68,7 +66,7 @@ cluster_moved(const struct resp_value *v, unsigned *slot, struct bytes *address,
 static void
 node_address(const struct redis_conn *from, struct bytes address, struct buf *text)
 {
-	const struct address *a = link_address(from->link);
+	const struct address *a = link_address(from->p.link);
 	bool bare = address.n && *address.p == ':';
 	const char *colon = NULL;
 
@@ -100,11 +98,11 @@ is_at(const struct redis_conn *c, const char *text)
 {
 	const char *slashes = strstr(text, "://");
 
-	return c && strcmp(link_name(c->link), slashes ? slashes + 3 : text) == 0;
+	return c && strcmp(link_name(c->p.link), slashes ? slashes + 3 : text) == 0;
 }
 
 struct redis_conn *
-cluster_node(struct redis_broker *rb, struct redis_conn *from, struct bytes address,
+redis_cluster_node(struct redis_broker *rb, struct redis_conn *from, struct bytes address,
 	struct error *err)
 {
 	struct buf text = BUF_INIT;
@@ -119,11 +117,11 @@ cluster_node(struct redis_broker *rb, struct redis_conn *from, struct bytes addr
 	if (!c && rb->nnodes == NODES_MAX) {
 		error_set(err, ERR_REFUSED, "redirected to too many nodes");
 	} else if (!c) {
-		c = conn_new(rb, ROLE_NODE, buf_cstr(&text), err);
+		c = redis_conn_new(rb, ROLE_NODE, buf_cstr(&text), err);
 		if (c) {
 			rb->nodes = xrealloc(rb->nodes, (rb->nnodes + 1) * sizeof *rb->nodes);
 			rb->nodes[rb->nnodes++] = c;
-			link_start(c->link);
+			pipeline_start(&c->p);
 		} else {	/* the server's fault, not the user's */
 			err->kind = ERR_CONNECT;
 			error_prefix(err, "redirected to a bad address");
@@ -134,7 +132,7 @@ cluster_node(struct redis_broker *rb, struct redis_conn *from, struct bytes addr
 }
 
 void
-cluster_map(struct redis_broker *rb, unsigned slot, struct redis_conn *c)
+redis_cluster_map(struct redis_broker *rb, unsigned slot, struct redis_conn *c)
 {
 	if (!rb->slots)
 		rb->slots = xcalloc(REDIS_SLOTS, sizeof *rb->slots);
@@ -146,15 +144,17 @@ cluster_map(struct redis_broker *rb, unsigned slot, struct redis_conn *c)
 
 /* [[first slot, last slot, [host, port, ...], replicas ...] ...] */
 void
-cluster_slots(struct redis_conn *c, const struct resp_value *v)
+redis_cluster_slots(struct pipeline *p, const struct flight_entry *question, const void *answer)
 {
+	struct redis_conn *c = (struct redis_conn *)p;
 	struct redis_broker *rb = c->rb;
 	unsigned wanted = cluster_slot(rb->audience.topic);
-	const struct resp_value *e = v + 1;
+	const struct resp_value *v = answer, *e = v + 1;
 	struct buf address = BUF_INIT;
 	struct redis_conn *node;
 	struct error err;
 
+	(void)question;
 	for (int64_t i = 0; v->type == RESP_ARRAY && i < v->n; i++, e += e->size) {
 		if (e->type != RESP_ARRAY || e->n < 3 || e[1].type != RESP_INTEGER ||
 		    e[2].type != RESP_INTEGER || e[3].type != RESP_ARRAY || e[3].n < 2 ||
@@ -163,18 +163,18 @@ cluster_slots(struct redis_conn *c, const struct resp_value *v)
 		buf_clear(&address);
 		buf_add_bytes(&address, resp_bytes(&e[4]));
 		buf_addf(&address, ":%lld", (long long)e[5].n);
-		node = cluster_node(rb, c, buf_bytes(&address), &err);
+		node = redis_cluster_node(rb, c, buf_bytes(&address), &err);
 		if (node)
-			cluster_map(rb, wanted, node);
+			redis_cluster_map(rb, wanted, node);
 	}
 	buf_release(&address);
 }
 
 void
-cluster_release(struct redis_broker *rb)
+redis_cluster_release(struct redis_broker *rb)
 {
 	for (size_t i = 0; i < rb->nnodes; i++)
-		conn_free(rb->nodes[i]);
+		redis_conn_free(rb->nodes[i]);
 	free(rb->nodes);
 	free(rb->slots);
 	rb->nodes = NULL;

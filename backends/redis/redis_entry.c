@@ -27,7 +27,7 @@ is_reserved(struct bytes name)
 }
 
 size_t
-entry_words(const struct message *m)
+redis_entry_words(const struct message *m)
 {
 	size_t fields = m->nheaders + (m->key.p != NULL) + (m->body.p != NULL);
 
@@ -50,7 +50,7 @@ write_name(struct buf *b, struct bytes name)
 }
 
 void
-entry_write(struct buf *b, const struct message *m)
+redis_entry_write(struct buf *b, const struct message *m)
 {
 	for (size_t i = 0; i < m->nheaders; i++) {
 		write_name(b, m->headers[i].name);
@@ -71,7 +71,7 @@ entry_write(struct buf *b, const struct message *m)
 }
 
 void
-entry_read(struct redis_broker *rb, const struct resp_value *fields, struct message *m)
+redis_entry_read(struct redis_broker *rb, const struct resp_value *fields, struct message *m)
 {
 	const struct resp_value *v = fields + 1;
 	size_t n = (size_t)fields->n / 2;
@@ -103,7 +103,7 @@ entry_read(struct redis_broker *rb, const struct resp_value *fields, struct mess
 
 /* "1526919030474-55"; the part behind '-' may be missing. */
 bool
-id_parse(struct bytes s, struct redis_id *id)
+redis_id_parse(struct bytes s, struct redis_id *id)
 {
 	uint64_t *part = &id->ms;
 	size_t digits = 0;
@@ -128,7 +128,7 @@ id_parse(struct bytes s, struct redis_id *id)
 }
 
 int
-id_cmp(struct redis_id a, struct redis_id b)
+redis_id_cmp(struct redis_id a, struct redis_id b)
 {
 	if (a.ms != b.ms)
 		return a.ms < b.ms ? -1 : 1;
@@ -136,7 +136,7 @@ id_cmp(struct redis_id a, struct redis_id b)
 }
 
 struct redis_id
-id_before(struct redis_id id)
+redis_id_before(struct redis_id id)
 {
 	if (id.seq)
 		id.seq--;
@@ -146,7 +146,7 @@ id_before(struct redis_id id)
 }
 
 void
-id_word(struct buf *b, struct redis_id id)
+redis_id_word(struct buf *b, struct redis_id id)
 {
 	char text[48];
 

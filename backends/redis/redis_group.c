@@ -20,170 +20,225 @@
 
 enum { IDS_AT_ONCE = 1000 };
 
-static struct redis_delivery *
-delivery(struct redis_broker *rb, uint64_t number)
-{
-	return &rb->ring[number & (rb->cap_ring - 1)];
-}
-
-static void
-ring_grow(struct redis_broker *rb)
-{
-	size_t old = rb->cap_ring;
-	struct redis_delivery *ring = rb->ring;
-
-	rb->cap_ring = old ? old * 2 : 256;
-	rb->ring = xcalloc(rb->cap_ring, sizeof *rb->ring);
-	for (uint64_t n = rb->oldest; n < rb->newest; n++)
-		*delivery(rb, n) = ring[n & (old - 1)];
-	free(ring);
-}
-
 void
-group_delivered(struct redis_sub *rs, uint64_t number, struct redis_id id)
+redis_group_delivered(struct redis_sub *rs, uint64_t number, struct redis_id id)
 {
-	struct redis_broker *rb = rs->rb;
+	struct ledger_entry *e = ledger_add(&rs->rb->ledger, number);
 
-	if (rb->oldest == rb->newest)
-		rb->oldest = rb->newest = number;
-	/* Numbers between may be of what nobody acknowledges. */
-	while (rb->newest <= number) {
-		if (rb->newest - rb->oldest == rb->cap_ring)
-			ring_grow(rb);
-		*delivery(rb, rb->newest++) = (struct redis_delivery){ .state = DELIVERY_DONE };
-	}
-	*delivery(rb, number) = (struct redis_delivery){ id, rs, DELIVERY_OUT };
+	e->id = id.ms;
+	e->seq = id.seq;
+	e->of = rs;
 }
 
 /* Not while pending entries are on their way to us: the answer to an acknowledgement,
  * which comes by the other connection, may overtake them. */
 void
-group_trim(struct redis_broker *rb)
+redis_group_trim(struct redis_broker *rb)
 {
-	if (rb->reading && rb->rereading)
-		return;
-	while (rb->oldest < rb->newest && delivery(rb, rb->oldest)->state == DELIVERY_DONE)
-		rb->oldest++;
+	if (!rb->reading || !rb->rereading)
+		ledger_trim(&rb->ledger);
 }
 
 void
-group_dropped(struct redis_broker *rb, uint64_t number)
+redis_group_dropped(struct redis_broker *rb, uint64_t number)
 {
-	if (number >= rb->oldest && number < rb->newest)
-		delivery(rb, number)->state = DELIVERY_FAILED;
+	if (ledger_has(&rb->ledger, number))
+		ledger_at(&rb->ledger, number)->state = LEDGER_FAILED;
 }
 
 bool
-group_has(const struct redis_sub *rs, struct redis_id id)
+redis_group_has(const struct redis_sub *rs, struct redis_id id)
 {
-	struct redis_broker *rb = rs->rb;
+	const struct ledger *l = &rs->rb->ledger;
 
-	for (uint64_t n = rb->newest; n-- > rb->oldest;) {
-		const struct redis_delivery *d = delivery(rb, n);
+	for (uint64_t n = l->next; n-- > l->first;) {
+		const struct ledger_entry *e = ledger_at(l, n);
 
-		if (d->rs == rs && id_cmp(d->id, id) == 0)
+		if (e->of == rs && e->id == id.ms && e->seq == id.seq)
 			return true;
 	}
 	return false;
 }
 
+static void
+word_of(struct buf *out, const struct ledger_entry *e)
+{
+	redis_id_word(out, (struct redis_id){ e->id, e->seq });
+}
+
 /* ---- acknowledging ---- */
+
+static bool
+is_acked(const struct ledger_entry *e, const struct redis_sub *rs)
+{
+	return e->of == rs && e->state == LEDGER_OK;
+}
+
+static void
+acked(struct pipeline *p, const struct flight_entry *e, const void *answer)
+{
+	struct redis_broker *rb = ((struct redis_conn *)p)->rb;
+	const struct resp_value *v = answer;
+	struct ledger *l = &rb->ledger;
+	struct redis_sub *rs = e->arg;
+	struct bytes address;
+	struct error err;
+	unsigned slot;
+	bool ask;
+
+	if (v->type == RESP_ERROR && !redis_says(v, "NOGROUP")) {
+		/* What passes is said again over the next connection. */
+		bool passes = redis_error(v, &err) & REDIS_PASSES ||
+			redis_moved(v, &slot, &address, &ask);
+
+		if (passes && !rb->draining) {
+			if (!rb->reading && rb->main->p.ready)
+				redis_stream_failed(rb->main, NULL, v);
+			return;
+		}
+		log_warn("%.*s: not acknowledged: %s", BYTES_FMT(rs->topic), err.text);
+	}
+	for (uint64_t n = e->id < l->first ? l->first : e->id; n <= e->last && n < l->next; n++)
+		if (is_acked(ledger_at(l, n), rs))
+			ledger_done(l, n);
+	redis_group_trim(rb);
+	if (rb->draining)
+		redis_group_drain(rb);
+}
 
 /* One command for each stream that the range has something of. */
 static void
 send_acks(struct redis_broker *rb, uint64_t first, uint64_t last)
 {
-	struct redis_conn *c = rb->publisher;
+	struct ledger *l = &rb->ledger;
 
 	for (struct redis_sub *rs = rb->subs; rs; rs = rs->next) {
-		struct flight_entry *e;
 		struct buf *out;
 		size_t n = 0;
 
 		for (uint64_t i = first; i <= last; i++)
-			n += delivery(rb, i)->rs == rs && delivery(rb, i)->state == DELIVERY_ACKED;
+			n += is_acked(ledger_at(l, i), rs);
 		if (!n)
 			continue;
-		out = conn_command(c, EXPECT_ACK, first, 3 + n);
-		e = flight_at(&c->flight, c->flight.next - 1);
-		e->size = last;
-		e->copy = rs;
+		out = redis_command_of(rb->publisher, acked, rs, first, last, 3 + n);
 		resp_word_str(out, "XACK");
 		resp_word(out, rs->topic);
 		resp_word_str(out, rb->group);
 		for (uint64_t i = first; i <= last; i++)
-			if (delivery(rb, i)->rs == rs && delivery(rb, i)->state == DELIVERY_ACKED)
-				id_word(out, delivery(rb, i)->id);
+			if (is_acked(ledger_at(l, i), rs))
+				word_of(out, ledger_at(l, i));
 	}
 }
 
 void
-group_ack(struct redis_broker *rb, uint64_t first, uint64_t last, bool ok)
+redis_group_ack(struct redis_broker *rb, uint64_t first, uint64_t last, bool ok)
 {
-	if (first < rb->oldest)
-		first = rb->oldest;
-	if (last >= rb->newest)
-		last = rb->newest - 1;
-	if (rb->oldest == rb->newest || first > last)
-		return;
-	for (uint64_t i = first; i <= last; i++)
-		if (delivery(rb, i)->state == DELIVERY_OUT)
-			delivery(rb, i)->state = ok ? DELIVERY_ACKED : DELIVERY_FAILED;
-	if (ok && rb->publisher && rb->publisher->ready && !rb->publisher->failed)
+	if (ledger_settle(&rb->ledger, &first, &last, ok) && ok && rb->publisher &&
+	    rb->publisher->p.ready && !rb->publisher->p.failed)
 		send_acks(rb, first, last);
 }
 
 /* Those that no answer has come for. */
 void
-group_ack_again(struct redis_broker *rb)
+redis_group_ack_again(struct redis_broker *rb)
 {
-	if (rb->oldest < rb->newest)
-		send_acks(rb, rb->oldest, rb->newest - 1);
+	if (rb->ledger.first < rb->ledger.next)
+		send_acks(rb, rb->ledger.first, rb->ledger.next - 1);
 	if (rb->draining)
-		group_drain(rb);
+		redis_group_drain(rb);
 }
 
 /* Entries that were never delivered. */
 void
-group_ack_ids(struct redis_sub *rs, const struct redis_id *id, size_t n)
+redis_group_ack_ids(struct redis_sub *rs, const struct redis_id *id, size_t n)
 {
-	struct redis_conn *c = rs->conn;
-	struct buf *out = conn_command(c, EXPECT_NOTHING, 0, 3 + n);
+	struct buf *out = redis_command(rs->conn, NULL, NULL, 3 + n);
 
 	resp_word_str(out, "XACK");
 	resp_word(out, rs->topic);
 	resp_word_str(out, rs->rb->group);
 	while (n--)
-		id_word(out, *id++);
-}
-
-static void
-acked(struct redis_broker *rb, uint64_t first, uint64_t last, const struct redis_sub *rs)
-{
-	if (first < rb->oldest)
-		first = rb->oldest;
-	for (uint64_t i = first; i <= last && i < rb->newest; i++)
-		if (delivery(rb, i)->rs == rs && delivery(rb, i)->state == DELIVERY_ACKED)
-			delivery(rb, i)->state = DELIVERY_DONE;
-	group_trim(rb);
+		redis_id_word(out, *id++);
 }
 
 /* ---- leaving ---- */
 
-static bool
-acks_under_way(struct redis_broker *rb)
-{
-	for (uint64_t i = rb->oldest; i < rb->newest; i++)
-		if (delivery(rb, i)->state == DELIVERY_ACKED)
-			return true;
-	return false;
-}
-
 static struct buf *
-last_command(struct redis_broker *rb, enum redis_expect what, uint64_t id, size_t nwords)
+last_command(struct redis_broker *rb, pipeline_answer *fn, void *arg, size_t nwords)
 {
 	rb->last_words++;
-	return conn_command(rb->publisher, what, id, nwords);
+	return redis_command(rb->publisher, fn, arg, nwords);
+}
+
+static void
+last_reply(struct pipeline *p, const struct flight_entry *e, const void *answer)
+{
+	struct redis_broker *rb = ((struct redis_conn *)p)->rb;
+
+	(void)e, (void)answer;
+	rb->last_words--;
+	if (rb->draining)
+		redis_group_drain(rb);
+}
+
+/* A consumer that has nothing is removed. */
+static void
+pending_reply(struct pipeline *p, const struct flight_entry *e, const void *answer)
+{
+	struct redis_broker *rb = ((struct redis_conn *)p)->rb;
+	const struct resp_value *v = answer;
+	struct redis_sub *rs = e->arg;
+	struct buf *out;
+
+	if (v->type == RESP_ARRAY && v->n == 0) {
+		out = last_command(rb, last_reply, NULL, 5);
+		resp_word_str(out, "XGROUP");
+		resp_word_str(out, "DELCONSUMER");
+		resp_word(out, rs->topic);
+		resp_word_str(out, rb->group);
+		resp_word_str(out, rb->consumer);
+	}
+	last_reply(p, e, answer);
+}
+
+static void
+unblock_reply(struct pipeline *p, const struct flight_entry *e, const void *answer)
+{
+	struct redis_broker *rb = ((struct redis_conn *)p)->rb;
+	const struct resp_value *v = answer;
+
+	(void)e;
+	/* 0: the read has not got so far yet, or its answer is on its way. */
+	rb->unblocked = v->type != RESP_INTEGER || v->n;
+	if (rb->draining)
+		redis_group_drain(rb);
+}
+
+static void
+client_reply(struct pipeline *p, const struct flight_entry *e, const void *answer)
+{
+	const struct resp_value *v = answer;
+
+	(void)e;
+	((struct redis_conn *)p)->client_id = v->type == RESP_INTEGER ? (uint64_t)v->n : 0;
+}
+
+void
+redis_group_client(struct redis_conn *c)
+{
+	struct buf *out;
+
+	if (c->client_id)
+		return;
+	out = redis_command(c, client_reply, NULL, 2);
+	resp_word_str(out, "CLIENT");
+	resp_word_str(out, "ID");
+}
+
+static bool
+is_left(const struct ledger_entry *e, const struct redis_sub *rs)
+{
+	return e->of == rs && e->state != LEDGER_DONE;
 }
 
 /* What was given to us and not printed is made to look old, so that the next member
@@ -191,26 +246,27 @@ last_command(struct redis_broker *rb, enum redis_expect what, uint64_t id, size_
 static void
 give_back(struct redis_broker *rb, struct redis_sub *rs)
 {
-	uint64_t i = rb->oldest;
+	const struct ledger *l = &rb->ledger;
+	uint64_t i = l->first;
 
-	while (i < rb->newest) {
+	while (i < l->next) {
 		uint64_t end = i;
 		struct buf *out;
 		size_t n = 0;
 
-		for (; end < rb->newest && n < IDS_AT_ONCE; end++)
-			n += delivery(rb, end)->rs == rs && delivery(rb, end)->state != DELIVERY_DONE;
+		for (; end < l->next && n < IDS_AT_ONCE; end++)
+			n += is_left(ledger_at(l, end), rs);
 		if (!n)
 			return;
-		out = last_command(rb, EXPECT_LAST, 0, 5 + n + 3);
+		out = last_command(rb, last_reply, NULL, 5 + n + 3);
 		resp_word_str(out, "XCLAIM");
 		resp_word(out, rs->topic);
 		resp_word_str(out, rb->group);
 		resp_word_str(out, rb->consumer);
 		resp_word_str(out, "0");
 		for (; i < end; i++)
-			if (delivery(rb, i)->rs == rs && delivery(rb, i)->state != DELIVERY_DONE)
-				id_word(out, delivery(rb, i)->id);
+			if (is_left(ledger_at(l, i), rs))
+				word_of(out, ledger_at(l, i));
 		resp_word_str(out, "IDLE");
 		resp_word_u64(out, GIVEN_BACK_MS);
 		resp_word_str(out, "JUSTID");
@@ -221,29 +277,29 @@ give_back(struct redis_broker *rb, struct redis_sub *rs)
  * waits comes back, the acknowledgements are answered, the rest is given back, and a
  * consumer with nothing pending is removed. */
 void
-group_drain(struct redis_broker *rb)
+redis_group_drain(struct redis_broker *rb)
 {
 	struct redis_conn *c = rb->publisher;
 	struct buf *out;
 
 	rb->draining = true;
-	if (!rb->group || !c || (!c->ready && !rb->main->ready)) {
+	if (!rb->group || !c || (!c->p.ready && !rb->main->p.ready)) {
 		broker_drained(&rb->b);
 		return;
 	}
-	if (!c->ready || rb->last_words)
+	if (!c->p.ready || rb->last_words)
 		return;
 	if (rb->reading) {
 		if (!rb->unblocked && rb->reading->client_id) {
 			rb->unblocked = true;
-			out = conn_command(c, EXPECT_UNBLOCK, 0, 3);
+			out = redis_command(c, unblock_reply, NULL, 3);
 			resp_word_str(out, "CLIENT");
 			resp_word_str(out, "UNBLOCK");
 			resp_word_u64(out, rb->reading->client_id);
 		}
 		return;
 	}
-	if (acks_under_way(rb))
+	if (ledger_any(&rb->ledger, LEDGER_OK))
 		return;
 	if (!rb->given) {
 		rb->given = true;
@@ -251,7 +307,7 @@ group_drain(struct redis_broker *rb)
 			give_back(rb, rs);
 			if (!rs->placed)
 				continue;
-			out = last_command(rb, EXPECT_PENDING, rs->cookie, 7);
+			out = last_command(rb, pending_reply, rs, 7);
 			resp_word_str(out, "XPENDING");
 			resp_word(out, rs->topic);
 			resp_word_str(out, rb->group);
@@ -265,45 +321,8 @@ group_drain(struct redis_broker *rb)
 		broker_drained(&rb->b);
 }
 
-static void
-remove_consumer(struct redis_sub *rs)
-{
-	struct buf *out = last_command(rs->rb, EXPECT_LAST, 0, 5);
-
-	resp_word_str(out, "XGROUP");
-	resp_word_str(out, "DELCONSUMER");
-	resp_word(out, rs->topic);
-	resp_word_str(out, rs->rb->group);
-	resp_word_str(out, rs->rb->consumer);
-}
-
 void
-group_reply(struct redis_conn *c, const struct flight_entry *e, struct redis_sub *rs,
-	const struct resp_value *v)
-{
-	struct redis_broker *rb = c->rb;
-	struct error err;
-
-	if (e->state == EXPECT_ACK) {
-		if (v->type == RESP_ERROR && !redis_says(v, "NOGROUP")) {
-			redis_error(v, &err);
-			log_warn("%.*s: not acknowledged: %s", BYTES_FMT(rs->topic), err.text);
-		}
-		acked(rb, e->id, e->size, rs);
-	} else if (e->state == EXPECT_UNBLOCK) {
-		/* 0: the read has not got so far yet, or its answer is on its way. */
-		rb->unblocked = v->type != RESP_INTEGER || v->n;
-	} else {
-		rb->last_words--;
-		if (e->state == EXPECT_PENDING && rs && v->type == RESP_ARRAY && v->n == 0)
-			remove_consumer(rs);
-	}
-	if (rb->draining)
-		group_drain(rb);
-}
-
-void
-group_claim(struct loop_timer *t)
+redis_group_claim(struct loop_timer *t)
 {
 	struct redis_broker *rb = t->arg;
 

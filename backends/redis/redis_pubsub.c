@@ -85,71 +85,18 @@ static void
 deliver(struct redis_sub *rs, struct bytes topic, struct bytes payload)
 {
 	struct redis_broker *rb = rs->rb;
-	enum wire wire = rb->b.opts.wire;
 	struct event ev = event_none;
 
 	ev.topic = topic;
-	ev.payload = ev.msg.body = payload;
 	ev.time_us = rb->read_us;
-	if (wire == WIRE_MICRO || (wire == WIRE_AUTO && payload.n && *payload.p == '{' &&
-	    envelope_looks_like(payload.p, payload.n))) {
-		if (envelope_read(&rb->envelope, (char *)payload.p, payload.n) == 0) {
-			ev.msg = rb->envelope.msg;
-			ev.wire = EVENT_WIRE_MICRO;
-		} else if (!rs->warned) {
-			rs->warned = true;
-			log_warn("%.*s: not an envelope of go-micro (%s): shown as it is",
-				BYTES_FMT(topic), rb->envelope.error);
-		}
-	}
+	wire_read(&rb->wire, (char *)payload.p, payload.n, &ev, &rs->warned);
 	broker_deliver(rs->s, &ev);
-}
-
-bool
-pubsub_push(struct redis_conn *c, const struct resp_value *v)
-{
-	struct redis_broker *rb = c->rb;
-	struct redis_sub *rs;
-	struct bytes kind;
-
-	if (v->n < 3)
-		return false;
-	kind = resp_bytes(&v[1]);
-	if (v->n == 3 && v->size == 4 && (bytes_eq(kind, BYTES("message")) ||
-	    bytes_eq(kind, BYTES("smessage")))) {
-		rs = sub_of_topic(rb, resp_bytes(&v[2]));
-		rb->event_ns = c->heard_ns;
-		if (rs)
-			deliver(rs, resp_bytes(&v[2]), resp_bytes(&v[3]));
-		return true;
-	}
-	if (v->n == 4 && v->size == 5 && bytes_eq(kind, BYTES("pmessage"))) {
-		rs = sub_of_topic(rb, resp_bytes(&v[2]));
-		rb->event_ns = c->heard_ns;
-		if (rs)
-			deliver(rs, resp_bytes(&v[3]), resp_bytes(&v[4]));
-		return true;
-	}
-	/* The slot has gone to another node, and the subscription with it. */
-	if (v->n == 3 && v->size == 4 && bytes_eq(kind, BYTES("sunsubscribe")) &&
-	    (!flight_count(&c->flight) ||
-	    flight_front(&c->flight)->state != EXPECT_UNSUBSCRIBE)) {
-		rs = sub_of_topic(rb, resp_bytes(&v[2]));
-		if (rs && rs->conn == c) {
-			rs->conn = rb->subscriber;
-			rs->placed = false;
-			log_verbose("%.*s: its slot has moved", BYTES_FMT(rs->topic));
-			pubsub_resume(rb->subscriber);
-		}
-		return true;
-	}
-	return false;
 }
 
 /* ---- subscribing ---- */
 
 void
-sub_told(struct redis_sub *rs, const struct error *err)
+redis_sub_told(struct redis_sub *rs, const struct error *err)
 {
 	if (!rs->s)
 		return;
@@ -165,12 +112,22 @@ sub_told(struct redis_sub *rs, const struct error *err)
 }
 
 struct redis_conn *
-subscriber_conn(struct redis_broker *rb)
+redis_subscriber(struct redis_broker *rb)
 {
 	if (!rb->subscriber)
-		rb->subscriber = rb->publisher == rb->main ? conn_second(rb) : rb->main;
+		rb->subscriber = rb->publisher == rb->main ? redis_conn_second(rb) : rb->main;
 	return rb->subscriber;
 }
+
+struct redis_conn *
+redis_publisher(struct redis_broker *rb)
+{
+	if (!rb->publisher)
+		rb->publisher = rb->subscriber == rb->main ? redis_conn_second(rb) : rb->main;
+	return rb->publisher;
+}
+
+static pipeline_answer subscribed;
 
 static void
 ask(struct redis_sub *rs)
@@ -182,16 +139,16 @@ ask(struct redis_sub *rs)
 	struct redis_broker *rb = rs->rb;
 	struct buf *out;
 
-	if (!rs->conn->ready)		/* when it is */
+	if (!rs->conn->p.ready)		/* when it is */
 		return;
-	out = conn_command(rs->conn, EXPECT_SUBSCRIBE, rs->cookie, 2);
+	out = redis_trial(rs->conn, subscribed, rs, 2);
 	resp_word_str(out, words[rb->mode][rb->pattern]);
 	resp_word(out, rs->topic);
 	rs->placed = true;
 }
 
 void
-pubsub_ask(struct loop_timer *t)
+redis_pubsub_ask(struct loop_timer *t)
 {
 	struct redis_broker *rb = t->arg;
 
@@ -200,26 +157,28 @@ pubsub_ask(struct loop_timer *t)
 			ask(rs);
 }
 
-void
-pubsub_reply(struct redis_conn *c, struct redis_sub *rs, const struct resp_value *v)
+static void
+subscribed(struct pipeline *p, const struct flight_entry *e, const void *answer)
 {
+	struct redis_conn *c = (struct redis_conn *)p, *to;
+	struct redis_sub *rs = e->arg;
+	const struct resp_value *v = answer;
 	struct redis_broker *rb = c->rb;
 	struct error err = ERROR_INIT;
 	struct bytes address;
-	struct redis_conn *to;
 	unsigned slot;
 	bool elsewhere;
 
 	if (v->type == RESP_ARRAY && v->n == 3) {
 		rs->moves = 0;
-		sub_told(rs, NULL);
+		redis_sub_told(rs, NULL);
 		return;
 	}
 	rs->placed = false;
-	if (cluster_moved(v, &slot, &address, &elsewhere) && rs->moves++ < MOVES_MAX) {
-		to = cluster_node(rb, c, address, &err);
+	if (redis_moved(v, &slot, &address, &elsewhere) && rs->moves++ < MOVES_MAX) {
+		to = redis_cluster_node(rb, c, address, &err);
 		if (to && to != c) {
-			cluster_map(rb, slot, to);
+			redis_cluster_map(rb, slot, to);
 			rs->conn = to;
 			/* While a slot moves, its nodes may for a moment each say that the
 			 * other has it. */
@@ -230,29 +189,34 @@ pubsub_reply(struct redis_conn *c, struct redis_sub *rs, const struct resp_value
 			return;
 		}
 	}
-	if (!err.kind)
-		redis_error_greeting(c, v, &err);
-	if (err.kind == ERR_CONNECT && rs->told)
-		conn_failed(c, &err);	/* it passes: try again later */
+	if (!err.kind && (redis_error_here(c, v, &err) & REDIS_PASSES) && rs->told)
+		redis_fail(c, v);		/* try again later */
 	else
-		sub_told(rs, &err);
+		redis_sub_told(rs, &err);
+}
+
+/* Marks its place among the answers: see redis_pubsub_push(). */
+static void
+unsubscribed(struct pipeline *p, const struct flight_entry *e, const void *answer)
+{
+	(void)p, (void)e, (void)answer;
 }
 
 int
-pubsub_subscribe(struct redis_sub *rs, struct error *err)
+redis_pubsub_subscribe(struct redis_sub *rs, struct error *err)
 {
 	struct redis_broker *rb = rs->rb;
 
 	if (rb->mode == MODE_SHARDED && rb->pattern)
 		return error_set(err, ERR_USAGE, "sharded channels have no patterns");
 	topics_rebuild(rb);
-	rs->conn = subscriber_conn(rb);
+	rs->conn = redis_subscriber(rb);
 	ask(rs);
 	return 0;
 }
 
 void
-pubsub_unsubscribe(struct redis_sub *rs)
+redis_pubsub_unsubscribe(struct redis_sub *rs)
 {
 	static const char *const words[][2] = {
 		[MODE_PUBSUB] = { "UNSUBSCRIBE", "PUNSUBSCRIBE" },
@@ -262,16 +226,59 @@ pubsub_unsubscribe(struct redis_sub *rs)
 	struct buf *out;
 
 	topics_rebuild(rb);
-	if (!rs->conn || !rs->conn->ready || rs->conn->failed || !rs->placed)
+	if (!rs->conn || !rs->conn->p.ready || rs->conn->p.failed || !rs->placed)
 		return;
-	out = conn_command(rs->conn, EXPECT_UNSUBSCRIBE, 0, 2);
+	out = redis_command(rs->conn, unsubscribed, NULL, 2);
 	resp_word_str(out, words[rb->mode][rb->pattern]);
 	resp_word(out, rs->topic);
 }
 
+bool
+redis_pubsub_push(struct redis_conn *c, const struct resp_value *v)
+{
+	struct redis_broker *rb = c->rb;
+	const struct flight_entry *e;
+	struct redis_sub *rs;
+	struct bytes kind;
+
+	if (v->n < 3)
+		return false;
+	kind = resp_bytes(&v[1]);
+	if (v->n == 3 && v->size == 4 && (bytes_eq(kind, BYTES("message")) ||
+	    bytes_eq(kind, BYTES("smessage")))) {
+		rs = sub_of_topic(rb, resp_bytes(&v[2]));
+		rb->event_ns = c->p.heard_ns;
+		c->p.progress = true;
+		if (rs)
+			deliver(rs, resp_bytes(&v[2]), resp_bytes(&v[3]));
+		return true;
+	}
+	if (v->n == 4 && v->size == 5 && bytes_eq(kind, BYTES("pmessage"))) {
+		rs = sub_of_topic(rb, resp_bytes(&v[2]));
+		rb->event_ns = c->p.heard_ns;
+		c->p.progress = true;
+		if (rs)
+			deliver(rs, resp_bytes(&v[3]), resp_bytes(&v[4]));
+		return true;
+	}
+	/* The slot has gone to another node, and the subscription with it. */
+	if (v->n == 3 && v->size == 4 && bytes_eq(kind, BYTES("sunsubscribe")) &&
+	    !((e = pipeline_front(&c->p)) && e->answer == unsubscribed)) {
+		rs = sub_of_topic(rb, resp_bytes(&v[2]));
+		if (rs && rs->conn == c) {
+			rs->conn = rb->subscriber;
+			rs->placed = false;
+			log_verbose("%.*s: its slot has moved", BYTES_FMT(rs->topic));
+			redis_pubsub_resume(rb->subscriber);
+		}
+		return true;
+	}
+	return false;
+}
+
 /* The connection is there (again). */
 void
-pubsub_resume(struct redis_conn *c)
+redis_pubsub_resume(struct redis_conn *c)
 {
 	struct redis_broker *rb = c->rb;
 	bool lost = false;
@@ -283,12 +290,33 @@ pubsub_resume(struct redis_conn *c)
 		}
 	}
 	if (lost)
-		log_warn("%s: events that were published meanwhile are lost%s", link_name(c->link),
+		log_warn("%s: events that were published meanwhile are lost%s", link_name(c->p.link),
 			rb->cut ? "; if the server had cut us for being too slow, its setting is "
 			"client-output-buffer-limit pubsub" : "");
 }
 
 /* ---- who listens ---- */
+
+static void
+audience_reply(struct pipeline *p, const struct flight_entry *e, const void *answer)
+{
+	struct redis_broker *rb = ((struct redis_conn *)p)->rb;
+	const struct resp_value *v = answer;
+	audience_fn *fn = rb->audience.fn;
+	bool good = v->type == RESP_ARRAY && v->n == 2 && v[2].type == RESP_INTEGER;
+	struct error err;
+
+	(void)e;
+	if (!fn || (good && v[2].n < (int64_t)rb->audience.n))
+		return;
+	rb->audience.fn = NULL;
+	loop_timer_clear(rb->loop, &rb->audience.again);
+	if (!good) {
+		redis_error(v, &err);
+		error_prefix(&err, "cannot ask who subscribes");
+	}
+	fn(&rb->b, good ? NULL : &err, rb->audience.arg);
+}
 
 static void
 audience_ask(struct redis_broker *rb)
@@ -298,15 +326,15 @@ audience_ask(struct redis_broker *rb)
 
 	if (rb->mode == MODE_SHARDED && !rb->audience.mapped) {
 		rb->audience.mapped = true;
-		out = conn_command(rb->main, EXPECT_SLOTS, 0, 2);
+		out = redis_command(rb->main, redis_cluster_slots, NULL, 2);
 		resp_word_str(out, "CLUSTER");
 		resp_word_str(out, "SLOTS");
 		return;
 	}
-	c = rb->mode == MODE_SHARDED ? cluster_conn(rb, rb->audience.topic) : rb->publisher;
-	if (!c->ready)
+	c = rb->mode == MODE_SHARDED ? redis_cluster_conn(rb, rb->audience.topic) : rb->publisher;
+	if (!c->p.ready)
 		return;
-	out = conn_command(c, EXPECT_AUDIENCE, 0, 3);
+	out = redis_command(c, audience_reply, NULL, 3);
 	resp_word_str(out, "PUBSUB");
 	resp_word_str(out, rb->mode == MODE_SHARDED ? "SHARDNUMSUB" : "NUMSUB");
 	resp_word(out, rb->audience.topic);
@@ -319,44 +347,17 @@ audience_again(struct loop_timer *t)
 
 	if (!rb->audience.fn)
 		return;
-	if (rb->publisher->ready)
+	if (rb->publisher->p.ready)
 		audience_ask(rb);
 	loop_timer_set(rb->loop, t, AUDIENCE_EVERY_MS);
 }
 
-int
-pubsub_audience(struct redis_broker *rb, struct error *err)
+void
+redis_pubsub_audience(struct redis_broker *rb)
 {
-	(void)err;
-	if (!rb->publisher)
-		rb->publisher = rb->subscriber == rb->main ? conn_second(rb) : rb->main;
+	redis_publisher(rb);
 	rb->audience.mapped = false;
 	rb->audience.again.fn = audience_again;
 	rb->audience.again.arg = rb;
 	audience_again(&rb->audience.again);
-	return 0;
-}
-
-void
-pubsub_audience_reply(struct redis_conn *c, const struct resp_value *v)
-{
-	struct redis_broker *rb = c->rb;
-	audience_fn *fn = rb->audience.fn;
-	struct error err;
-
-	if (!fn)
-		return;
-	if (v->type == RESP_ARRAY && v->n == 2 && v[2].type == RESP_INTEGER) {
-		if (v[2].n < (int64_t)rb->audience.n)
-			return;
-		rb->audience.fn = NULL;
-		loop_timer_clear(rb->loop, &rb->audience.again);
-		fn(&rb->b, NULL, rb->audience.arg);
-		return;
-	}
-	redis_error(v, &err);
-	error_prefix(&err, "cannot ask who subscribes");
-	rb->audience.fn = NULL;
-	loop_timer_clear(rb->loop, &rb->audience.again);
-	fn(&rb->b, &err, rb->audience.arg);
 }

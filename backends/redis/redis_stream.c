@@ -30,16 +30,16 @@ deliver(struct redis_sub *rs, const struct resp_value *e, struct redis_id id)
 	bool acks = rb->group && rs->s->opts.ack != SUBSCRIBE_ACK_NONE;
 	struct event ev = event_none;
 
-	entry_read(rb, &e[2], &ev.msg);
+	redis_entry_read(rb, &e[2], &ev.msg);
 	ev.topic = rs->topic;
 	ev.payload = ev.msg.body;
 	ev.time_kind = EVENT_TIME_APPEND;
 	ev.time_us = id.ms < INT64_MAX / 1000 ? (int64_t)id.ms * 1000 : INT64_MAX;
 	ev.id = resp_bytes(&e[1]);
 	if (acks)
-		group_delivered(rs, rb->b.delivered + 1, id);
+		redis_group_delivered(rs, rb->b.delivered + 1, id);
 	if (broker_deliver(rs->s, &ev) == EVENT_DROPPED && acks)
-		group_dropped(rb, ev.number);
+		redis_group_dropped(rb, ev.number);
 }
 
 /* Is this entry behind the end of what is wanted? A group's member takes what it was
@@ -50,7 +50,7 @@ is_behind(struct redis_sub *rs, struct redis_id id)
 	if (rs->rb->group)
 		return false;
 	if (rs->s->opts.until.kind != POSITION_TIME || (int64_t)id.ms < rs->s->opts.until.n)
-		return rs->s->opts.ended && id_cmp(id, rs->last) > 0;
+		return rs->s->opts.ended && redis_id_cmp(id, rs->last) > 0;
 	rs->ended = true;
 	broker_ended(rs->s);
 	return true;
@@ -65,11 +65,11 @@ stream_entries(struct redis_sub *rs, const struct resp_value *v, struct redis_id
 	size_t ndone = 0;
 
 	for (int64_t i = 0; i < v->n; i++, e += e->size) {
-		if (e->type != RESP_ARRAY || e->n != 2 || !id_parse(resp_bytes(&e[1]), &id))
+		if (e->type != RESP_ARRAY || e->n != 2 || !redis_id_parse(resp_bytes(&e[1]), &id))
 			continue;
 		if (at)
 			*at = id;
-		if (!rs->s || rs->ended || (rs->rb->group && group_has(rs, id)))
+		if (!rs->s || rs->ended || (rs->rb->group && redis_group_has(rs, id)))
 			continue;
 		if (e[2].type == RESP_ARRAY && !is_behind(rs, id))
 			deliver(rs, e, id);
@@ -78,12 +78,12 @@ stream_entries(struct redis_sub *rs, const struct resp_value *v, struct redis_id
 		    (pending && rs->s->opts.ack == SUBSCRIBE_ACK_NONE)))
 			done[ndone++] = id;
 		if (ndone == sizeof done / sizeof *done) {
-			group_ack_ids(rs, done, ndone);
+			redis_group_ack_ids(rs, done, ndone);
 			ndone = 0;
 		}
 	}
 	if (ndone)
-		group_ack_ids(rs, done, ndone);
+		redis_group_ack_ids(rs, done, ndone);
 	return (size_t)(v->n > 0 ? v->n : 0);
 }
 
@@ -100,7 +100,7 @@ static bool
 at_end(const struct redis_sub *rs)
 {
 	return !rs->rb->group && rs->s->opts.ended &&
-		id_cmp(rs->at, rs->last) >= 0;
+		redis_id_cmp(rs->at, rs->last) >= 0;
 }
 
 static void
@@ -110,12 +110,14 @@ end_sub(struct redis_sub *rs)
 	broker_ended(rs->s);
 }
 
+static pipeline_answer read_reply, claim_reply;
+
 static void
 read_begun(struct redis_conn *c, bool again)
 {
 	c->rb->reading = c;
 	c->rb->rereading = again;
-	c->heard_ns = loop_clock_ns();
+	c->p.heard_ns = loop_clock_ns();	/* it waits from now on */
 }
 
 static void
@@ -131,7 +133,7 @@ static void
 read_own(struct redis_sub *rs)
 {
 	struct redis_broker *rb = rs->rb;
-	struct buf *out = conn_command(rs->conn, EXPECT_READ, rs->cookie, 9);
+	struct buf *out = redis_trial(rs->conn, read_reply, rs, 9);
 
 	resp_word_str(out, "XREADGROUP");
 	group_words(rb, out);
@@ -139,7 +141,7 @@ read_own(struct redis_sub *rs)
 	resp_word_u64(out, rb->count);
 	resp_word_str(out, "STREAMS");
 	resp_word(out, rs->topic);
-	id_word(out, rs->own_at);
+	redis_id_word(out, rs->own_at);
 	read_begun(rs->conn, true);
 }
 
@@ -147,7 +149,7 @@ static void
 read_claim(struct redis_sub *rs)
 {
 	struct redis_broker *rb = rs->rb;
-	struct buf *out = conn_command(rs->conn, EXPECT_CLAIM, rs->cookie, 8);
+	struct buf *out = redis_trial(rs->conn, claim_reply, rs, 8);
 
 	resp_word_str(out, "XAUTOCLAIM");
 	resp_word(out, rs->topic);
@@ -169,6 +171,9 @@ block_ms(const struct redis_broker *rb)
 		ms = rb->keepalive_ms / 2;
 	if (rb->group && rb->claim_ms && rb->claim_ms / 2 < ms)
 		ms = rb->claim_ms / 2;
+	for (struct redis_sub *rs = rb->subs; rs && !rb->group; rs = rs->next)
+		if (reads(rs) && rs->behind && ms > REDIS_MISSED_MS)
+			ms = REDIS_MISSED_MS;	/* then it is looked at */
 	return ms ? ms : 1;
 }
 
@@ -178,11 +183,13 @@ read_all(struct redis_broker *rb, size_t n, bool block)
 	struct redis_conn *c = rb->subscriber;
 	bool noack = false;
 	struct buf *out;
+	size_t nwords;
 
 	for (struct redis_sub *rs = rb->subs; rs && rb->group; rs = rs->next)
 		noack |= rs->s && rs->s->opts.ack == SUBSCRIBE_ACK_NONE;
-	out = conn_command(c, EXPECT_READ, 0, (rb->group ? 4 : 1) + (block ? 2 : 0) +
-		noack + 3 + 2 * n);
+	nwords = (rb->group ? 4 : 1) + (block ? 2 : 0) + noack + 3 + 2 * n;
+	out = c->proved ? redis_command(c, read_reply, NULL, nwords) :
+		redis_trial(c, read_reply, NULL, nwords);
 	resp_word_str(out, rb->group ? "XREADGROUP" : "XREAD");
 	if (rb->group)
 		group_words(rb, out);
@@ -202,20 +209,21 @@ read_all(struct redis_broker *rb, size_t n, bool block)
 		if (reads(rs) && rb->group)
 			resp_word_str(out, ">");
 		else if (reads(rs))
-			id_word(out, rs->at);
+			redis_id_word(out, rs->at);
 	read_begun(c, false);
 }
 
 /* The next read, if one is due. */
 void
-stream_read(struct redis_broker *rb)
+redis_stream_read(struct redis_broker *rb)
 {
 	size_t n = 0;
-	bool block = true;
+	bool block;
 
 	if (rb->reading || rb->paused || rb->draining || !rb->subscriber ||
-	    !rb->subscriber->ready || rb->subscriber->failed)
+	    !rb->subscriber->p.ready || rb->subscriber->p.failed)
 		return;
+	block = rb->subscriber->proved;		/* the first one shows whether the server answers */
 	for (struct redis_sub *rs = rb->subs; rs; rs = rs->next) {
 		if (!rs->s || rs->ended)
 			continue;
@@ -235,6 +243,8 @@ stream_read(struct redis_broker *rb)
 		}
 		if (rs->s->opts.ended)
 			block = false;
+		if (!rb->group)
+			redis_missed_look(rs);
 		n++;
 	}
 	if (n)
@@ -270,7 +280,7 @@ read_nothing(struct redis_broker *rb)
 }
 
 /* The group was there, and is no more: the server has been emptied, or somebody
- * deleted the group or the stream. What comes into it from now on is ours to read. */
+ * deleted the group or the stream. It is made again where we were. */
 static void
 group_gone(struct redis_broker *rb)
 {
@@ -278,29 +288,29 @@ group_gone(struct redis_broker *rb)
 		if (!reads(rs))
 			continue;
 		rs->placed = false;
-		rs->at = (struct redis_id){ 0, 0 };
-		stream_group(rs);
+		redis_stream_place(rs);
 	}
 }
 
+/* After each answer: the next thing that is due. */
+void
+redis_stream_next(struct redis_conn *c)
+{
+	redis_group_trim(c->rb);
+	if (c->rb->draining)
+		redis_group_drain(c->rb);
+	else if (!c->p.failed)
+		loop_defer(c->rb->loop, &c->rb->read);
+}
+
 static void
-read_reply(struct redis_conn *c, struct redis_sub *only, const struct resp_value *v)
+read_all_entries(struct redis_conn *c, struct redis_sub *only, const struct resp_value *v)
 {
 	struct redis_broker *rb = c->rb;
 	const struct resp_value *s = v + 1;
 	struct redis_sub *rs;
 	size_t n = 0;
 
-	rb->reading = NULL;
-	if (redis_says(v, "NOGROUP") || redis_says(v, "UNBLOCKED")) {
-		if (rb->group && !rb->draining)
-			group_gone(rb);
-		return;
-	}
-	if (v->type != RESP_ARRAY && v->type != RESP_NULL) {
-		stream_failed(c, NULL, v);
-		return;
-	}
 	for (int64_t i = 0; v->type == RESP_ARRAY && i < v->n; i++, s += s->size) {
 		if (s->type != RESP_ARRAY || s->n != 2 || s[2].type != RESP_ARRAY)
 			continue;
@@ -311,98 +321,98 @@ read_reply(struct redis_conn *c, struct redis_sub *only, const struct resp_value
 			n += stream_entries(rs, &s[2], &rs->own_at, true);
 		else
 			n += stream_entries(rs, &s[2], &rs->at, false);
+		rs->seen += (uint64_t)s[2].n;
+		rs->behind |= s[2].n > 1;
 	}
 	tune_count(rb, c->took, n);
+	c->p.progress |= n && !only;
 	if (only && !n)
 		only->own = false;
 	else if (!n)
 		read_nothing(rb);
 }
 
-/* [where to go on, entries, ids of deleted ones] */
 static void
-claim_reply(struct redis_conn *c, struct redis_sub *rs, const struct resp_value *v)
+read_reply(struct pipeline *p, const struct flight_entry *e, const void *answer)
 {
+	struct redis_conn *c = (struct redis_conn *)p;
 	struct redis_broker *rb = c->rb;
-	struct bytes next;
+	const struct resp_value *v = answer;
 
 	rb->reading = NULL;
-	if (!rs)
-		return;
-	rs->claim = false;
-	if (v->type == RESP_ERROR) {
-		if (!redis_says(v, "NOGROUP"))
-			log_warn("%.*s: what others left cannot be claimed: %.*s",
-				BYTES_FMT(rs->topic), (int)v->n, v->p);
-		return;
+	c->proved |= !e->arg;
+	if (redis_says(v, "NOGROUP") || redis_says(v, "UNBLOCKED")) {
+		if (rb->group && !rb->draining)
+			group_gone(rb);
+	} else if (v->type != RESP_ARRAY && v->type != RESP_NULL) {
+		redis_stream_failed(c, NULL, v);
+	} else {
+		read_all_entries(c, e->arg, v);
 	}
-	if (v->type != RESP_ARRAY || v->n < 2 || v[2].type != RESP_ARRAY)
-		return;
-	next = resp_bytes(&v[1]);
-	snprintf(rs->claim_at, sizeof rs->claim_at, "%.*s", BYTES_FMT(next));
-	rs->claim = !bytes_eq(next, BYTES("0-0"));
-	stream_entries(rs, &v[2], NULL, true);
+	redis_stream_next(c);
 }
 
-void
-stream_reply(struct redis_conn *c, const struct flight_entry *e, struct redis_sub *rs,
-	const struct resp_value *v)
+/* [where to go on, entries, ids of deleted ones] */
+static void
+claim_reply(struct pipeline *p, const struct flight_entry *e, const void *answer)
 {
-	switch (e->state) {
-	case EXPECT_PLACE:
-		if (rs && rs->s)
-			stream_place_reply(c, rs, v);
-		break;
-	case EXPECT_GROUP:
-		if (rs && rs->s)
-			stream_group_reply(c, rs, v);
-		break;
-	case EXPECT_READ:
-		read_reply(c, rs, v);
-		break;
-	default:
-		claim_reply(c, rs, v);
-		break;
+	struct redis_conn *c = (struct redis_conn *)p;
+	const struct resp_value *v = answer;
+	struct redis_sub *rs = e->arg;
+	struct bytes next, address;
+	struct error err;
+	unsigned slot;
+	bool ask;
+
+	c->rb->reading = NULL;
+	rs->claim = false;
+	if (v->type == RESP_ERROR && (redis_moved(v, &slot, &address, &ask) ||
+	    redis_error(v, &err) & REDIS_PASSES)) {
+		redis_stream_failed(c, NULL, v);
+	} else if (v->type == RESP_ERROR && !redis_says(v, "NOGROUP")) {
+		log_warn("%.*s: what others left cannot be claimed: %.*s",
+			BYTES_FMT(rs->topic), (int)v->n, v->p);
+	} else if (v->type == RESP_ARRAY && v->n >= 2 && v[2].type == RESP_ARRAY) {
+		next = resp_bytes(&v[1]);
+		snprintf(rs->claim_at, sizeof rs->claim_at, "%.*s", BYTES_FMT(next));
+		rs->claim = !bytes_eq(next, BYTES("0-0"));
+		stream_entries(rs, &v[2], NULL, true);
 	}
-	group_trim(c->rb);
-	if (c->rb->draining)
-		group_drain(c->rb);
-	else if (!c->failed)
-		loop_defer(c->rb->loop, &c->rb->read);
+	redis_stream_next(c);
 }
 
 /* ---- subscribing ---- */
 
 int
-stream_subscribe(struct redis_sub *rs, struct error *err)
+redis_stream_subscribe(struct redis_sub *rs, struct error *err)
 {
 	struct redis_broker *rb = rs->rb;
 	const struct subscribe_options *o = &rs->s->opts;
 	bool first = rb->subs == rs && !rs->next;
 
-	if (stream_check(&o->from, o->group, err) < 0)
+	if (redis_stream_check(&o->from, o->group, err) < 0)
 		return -1;
 	if (!first && (!o->group != !rb->group || (o->group && strcmp(o->group, rb->group) != 0)))
 		return error_set(err, ERR_USAGE, "all subscriptions are of one group");
 	if (o->group && !*o->group)
 		return error_set(err, ERR_USAGE, "the redis broker has no empty group");
 	rb->group = o->group;
-	rs->conn = subscriber_conn(rb);
-	if (rb->group && !rb->publisher)
-		rb->publisher = conn_second(rb);
+	rs->conn = redis_subscriber(rb);
+	if (rb->group)
+		redis_publisher(rb);
 	if (rb->group && rb->claim_ms && !loop_timer_is_set(&rb->claim))
 		loop_timer_set(rb->loop, &rb->claim, rb->claim_ms / 2 + 1);
-	stream_place(rs);
+	redis_stream_place(rs);
 	return 0;
 }
 
 void
-stream_resume(struct redis_conn *c)
+redis_stream_resume(struct redis_conn *c)
 {
 	struct redis_broker *rb = c->rb;
 
 	if (rb->group && c == rb->publisher)
-		group_ack_again(rb);
+		redis_group_ack_again(rb);
 	if (c != rb->subscriber)
 		return;
 	for (struct redis_sub *rs = rb->subs; rs; rs = rs->next) {
@@ -410,11 +420,11 @@ stream_resume(struct redis_conn *c)
 			continue;
 		if (rs->told && rb->group) {
 			rs->placed = false;	/* an emptied server has no group */
-			rs->at = (struct redis_id){ 0, 0 };
-			stream_group(rs);
+			redis_stream_place(rs);
 		} else if (!rs->placed) {
-			stream_place(rs);
+			redis_stream_place(rs);
 		}
+		rs->behind = true;
 	}
 	loop_defer(rb->loop, &rb->read);
 }

@@ -134,13 +134,15 @@ take_away(struct file_registry *f, struct file_entry **at)
 /* ---- the ops ---- */
 
 static int
-add(struct registry *r, const struct service *s, unsigned ttl_ms, struct error *err)
+add(struct registry *r, const struct service *s, unsigned ttl_ms, struct registry_reply *reply,
+	struct error *err)
 {
 	struct file_registry *f = (struct file_registry *)r;
 	char name[FILE_NAME_LEN + 1];
 	struct file_entry **at, *e;
 	const char *why;
 
+	(void)reply;
 	buf_clear(&f->out);
 	why = file_node_write(&f->out, s, file_self(f), ttl_ms ? ttl_ms : 1);
 	if (why)
@@ -185,6 +187,57 @@ remove_node(struct registry *r, const struct service *s)
 		take_away(f, at);
 }
 
+struct expulsion {
+	struct bytes service, id;
+	int done;
+	bool foreign;			/* there is one of another user's */
+	uid_t uid;
+	int failed;			/* an errno */
+};
+
+static void
+expel_one(struct file_registry *f, const char *name, void *arg)
+{
+	struct expulsion *x = arg;
+	const struct service *s = &f->node.service;
+	struct stat st;
+
+	if (!file_node_of_service(name, x->service) || file_text(f, name, &f->text, &st) ||
+	    file_node_read(&f->node, buf_data(&f->text), buf_len(&f->text)) ||
+	    !bytes_eq(s->name, x->service) || !bytes_eq(s->nodes->id, x->id))
+		return;
+	if (st.st_uid != geteuid()) {
+		x->foreign = true;
+		x->uid = st.st_uid;
+	} else if (unlinkat(f->dir, name, 0) == 0) {
+		x->done++;
+	} else if (errno != ENOENT) {
+		x->failed = errno;
+	}
+}
+
+static int
+expel(struct registry *r, struct bytes service, struct bytes id, struct registry_reply *reply,
+	struct error *err)
+{
+	struct file_registry *f = (struct file_registry *)r;
+	struct expulsion x = { .service = service, .id = id };
+	int open = file_dir_open(f, false, err);
+
+	if (open <= 0)
+		return open;
+	if (file_each(f, expel_one, &x, err) < 0)
+		return -1;
+	errno = x.failed;
+	if (x.failed)
+		return error_sys(err, ERR_LOCAL_IO, "file registry: cannot remove from %s", f->path);
+	if (!x.done && x.foreign)
+		return error_set(err, ERR_LOCAL_IO, "file registry: user %u has registered this "
+			"node", (unsigned)x.uid);
+	reply->count = x.done;
+	return 0;
+}
+
 static int
 init(struct registry *r, struct error *err)
 {
@@ -226,6 +279,7 @@ const struct registry_ops file_registry_ops = {
 	.cancel = file_cancel,
 	.watch = file_watch,
 	.unwatch = file_unwatch,
+	.expel = expel,
 };
 
 MODULE_REGISTRY(file_registry_ops);

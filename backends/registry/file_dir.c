@@ -6,8 +6,8 @@
  * can register a node for any topic and receive its events. So each part of it that
  * mbus makes is opened by way of its parent, without following links, and has to be
  * this user's. A directory that the user names may be shared: that is how two users
- * come to see each other. It is refused only where anybody may remove or replace
- * the files of others.
+ * come to see each other. It is refused only where anybody, or a group that is not
+ * the user's own, may remove or replace the files of others.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -186,12 +186,18 @@ open_given(struct buf *path, const char *given, bool create, struct error *err)
 		if (fd < 0)
 			return error_sys(err, ERR_LOCAL_IO, "%s", given);
 	}
-	if (fstat(fd, &st) == 0 && (st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX)) {
-		close(fd);
-		return error_set(err, ERR_LOCAL_IO, "anybody may remove the files of others in %s: "
+	if (fstat(fd, &st) < 0 || (st.st_mode & S_ISVTX))
+		return fd;
+	if (st.st_mode & S_IWOTH)
+		error_set(err, ERR_LOCAL_IO, "anybody may remove the files of others in %s: "
 			"chmod +t it", given);
-	}
-	return fd;
+	else if ((st.st_mode & S_IWGRP) && st.st_gid != getegid())
+		error_set(err, ERR_LOCAL_IO, "group %u may remove the files of others in %s: "
+			"chmod +t it", (unsigned)st.st_gid, given);
+	else
+		return fd;
+	close(fd);
+	return -1;
 }
 
 int

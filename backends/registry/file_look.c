@@ -268,7 +268,7 @@ report(struct file_registry *f)
 		if (!a->user)
 			continue;
 		if (!a->service.p)
-			a->user->found(a->user, &only_name);
+			a->user->found(a->user, a->user->nodes ? s : &only_name);
 		else if (bytes_eq(a->service, s->name))
 			a->user->found(a->user, s);
 	}

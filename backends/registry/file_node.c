@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "core/endpoints.h"
 #include "core/text.h"
 
 static const char suffix[] = ".node";
@@ -111,7 +112,9 @@ file_node_write(struct buf *out, const struct service *s, const struct file_owne
 	add_member(out, "name", s->name);
 	buf_add_ch(out, ',');
 	add_member(out, "version", s->version.p ? s->version : BYTES(""));
-	buf_add_str(out, ",\"metadata\":null,\"endpoints\":null,\"nodes\":[{\"metadata\":");
+	buf_add_str(out, ",\"metadata\":null,\"endpoints\":");
+	buf_add_bytes(out, s->endpoints.n ? s->endpoints : BYTES("null"));
+	buf_add_str(out, ",\"nodes\":[{\"metadata\":");
 	metadata_add_json(out, s->nodes->metadata, s->nodes->nmetadata);
 	buf_add_ch(out, ',');
 	add_member(out, "id", s->nodes->id);
@@ -129,6 +132,7 @@ void
 file_node_release(struct file_node *n)
 {
 	free(n->metadata);
+	buf_release(&n->tidied);
 	memset(n, 0, sizeof *n);
 }
 
@@ -277,6 +281,24 @@ read_nodes(struct file_node *n)
 	return NULL;
 }
 
+/* Those that go-micro could not read are none. */
+static const char *
+read_endpoints(struct file_node *n)
+{
+	enum json_token t = json_next(&n->scan);
+	const char *from = n->scan.p - 1;
+
+	if (!json_skip(&n->scan, t))
+		return "not JSON";
+	buf_clear(&n->tidied);
+	n->service.endpoints = (struct bytes){ NULL, 0 };
+	if (t == JSON_ARRAY &&
+	    !endpoints_tidy(&n->tidied, bytes_of(from, (size_t)(n->scan.p - from))) &&
+	    buf_len(&n->tidied))
+		n->service.endpoints = buf_bytes(&n->tidied);
+	return NULL;
+}
+
 static const char *
 read_member(struct file_node *n, struct bytes key)
 {
@@ -288,6 +310,8 @@ read_member(struct file_node *n, struct bytes key)
 		return read_text(n, b64, &n->service.version);
 	if (bytes_eq(key, BYTES("nodes")))
 		return read_nodes(n);
+	if (bytes_eq(key, BYTES("endpoints")))
+		return read_endpoints(n);
 	if (bytes_eq(key, BYTES("ttl_ms")))
 		return read_number(n, UINT32_MAX, &n->ttl_ms);
 	if (bytes_eq(key, BYTES("pid")))

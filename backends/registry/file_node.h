@@ -50,6 +50,7 @@ struct file_node {
 	struct keyval *metadata;
 	size_t cap;
 	struct json_scan scan;
+	struct buf tidied;	/* the endpoints */
 };
 
 /* All zero is ready for use. */

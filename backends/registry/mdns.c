@@ -64,25 +64,20 @@ set_domain(struct mdns *m, const char *text, struct error *err)
 	while (domain.n && domain.p[domain.n - 1] == '.')
 		domain.n--;
 	why = dns_name_set(&m->domain, domain);
-	return why ? error_set(err, ERR_USAGE, "mdns.domain %s: %s", text, why) : 0;
+	return why ? error_set(err, ERR_USAGE, "-X mdns.domain=%s: %s", text, why) : 0;
 }
 
 static int
 init(struct registry *r, struct error *err)
 {
 	struct mdns *m = (struct mdns *)r;
-	const char *wait = registry_xopt(r, "wait");
 
 	mdns_socket_init(m);
 	micro_txt_init(&m->txt);
-	m->wait_full = strcmp(wait, "full") == 0;
-	if (!m->wait_full && strcmp(wait, "quick") != 0)
-		return error_set(err, ERR_USAGE, "mdns.wait is quick or full, not %s", wait);
-	m->interfaces = registry_xopt(r, "interface");
-	if (mdns_allow(m, registry_xopt(r, "allow"), err) < 0)
+	if (mdns_allow(m, m->allow_given, err) < 0)
 		return -1;
 	set_host(&m->host);
-	return set_domain(m, registry_xopt(r, "domain"), err);
+	return set_domain(m, m->domain_given, err);
 }
 
 static void
@@ -123,19 +118,25 @@ foreign(struct registry *r, struct bytes service, struct bytes id)
 	return why;
 }
 
+#define AT(type, member) XOPT_##type(struct mdns, member)
 static const struct broker_option options[] = {
 	{ "wait", "quick|full", "quick",
-	  "a lookup ends when answers stop coming, or after the full 100 ms" },
-	{ "domain", "NAME", "micro", "the domain go-micro's programs use (v1.9 and older: local)" },
+	  "a lookup ends when answers stop coming, or after the full 100 ms",
+	  AT(CHOICE, wait), .use = BROKER_FOR_PUB | BROKER_FOR_TOPICS },
+	{ "domain", "NAME", "micro", "the domain go-micro's programs use (v1.9 and older: local)",
+	  AT(STR, domain_given) },
 	{ "allow", "LIST", "local,link",
-	  "addresses a node may have: local, link, private, any, 10.0.0.0/8, ..." },
-	{ "interface", "NAME,...", NULL, "only these network interfaces, and loopback" },
+	  "addresses a node may have: local, link, private, any, 10.0.0.0/8, ...",
+	  AT(STR, allow_given) },
+	{ "interface", "NAME,...", NULL, "only these network interfaces, and loopback",
+	  AT(STR, interfaces) },
 	{ NULL }
 };
 
 const struct registry_ops mdns_registry_ops = {
 	.name = "mdns",
 	.default_address = "224.0.0.251:5353",
+	.fixed_address = true,
 	.size = sizeof(struct mdns),
 	.options = options,
 	.hearsay = true,

@@ -70,12 +70,15 @@ struct mdns_entry;
 struct mdns_known;
 struct mdns_batch;
 
+enum mdns_wait { MDNS_QUICK, MDNS_FULL };
+
 struct mdns {
 	struct registry base;
 	struct dns_name domain;		/* "micro." */
 	struct dns_name host;		/* "vm.": the target of our SRVs */
-	bool wait_full;
+	int wait;			/* -X: enum mdns_wait */
 	const char *interfaces;		/* "eth0,eth1"; NULL: all */
+	const char *domain_given, *allow_given;
 
 	unsigned allow;			/* mdns.allow: its words, as bits */
 	struct mdns_net *allowed;	/* and its networks */
@@ -166,7 +169,8 @@ void mdns_query_release(struct mdns *);
 
 /* ---- mdns_respond.c ---- */
 
-int mdns_add(struct registry *, const struct service *, unsigned ttl_ms, struct error *);
+int mdns_add(struct registry *, const struct service *, unsigned ttl_ms, struct registry_reply *,
+	struct error *);
 void mdns_remove(struct registry *, const struct service *);
 void mdns_respond_release(struct mdns *);
 /* A query on port 5353. */

@@ -129,6 +129,10 @@ found_node(struct mdns_round *r, struct ask *a, const struct micro_instance *in,
 	buf_clear(&m->text);
 	dns_name_text(&m->text, &in->name, &a->name);
 	mdns_address(in, &where);
+	/* This machine, heard by way of another interface: loopback has said it. */
+	if (why && net_is_loopback(&where) && from->sa.sa_family == AF_INET6 &&
+	    !net_is_loopback(from) && net_is_ours(from))
+		return;
 	if (!unread && is_longer_service(m->txt.service, a->service))
 		return;
 	if (!unread && !bytes_eq(m->txt.service, a->service))
@@ -145,6 +149,7 @@ found_node(struct mdns_round *r, struct ask *a, const struct micro_instance *in,
 	node.nmetadata = m->txt.nmetadata;
 	s.name = m->txt.service;
 	s.version = m->txt.version;
+	s.endpoints = m->txt.endpoints;
 	if (!why)
 		report(r, a, &s);
 	else if (has_room(a))
@@ -259,7 +264,7 @@ end_ns(const struct mdns_round *r, const struct ask *a)
 {
 	uint64_t full = r->asked_ns + FULL_MS * MS, took, quiet, end;
 
-	if (a->user->all || r->m->wait_full || !r->relevant || !r->read_ns)
+	if (a->user->all || r->m->wait == MDNS_FULL || !r->relevant || !r->read_ns)
 		return full;
 	took = r->last_ns - r->asked_ns;
 	quiet = (r->far ? FAR_QUIET_MS : QUIET_MS) * MS;
@@ -277,7 +282,7 @@ is_quick(const struct mdns_round *r)
 {
 	for (const struct ask *a = r->asks; a; a = a->next)
 		if (a->user && !a->user->all)
-			return r->relevant && !r->m->wait_full;
+			return r->relevant && r->m->wait == MDNS_QUICK;
 	return false;
 }
 

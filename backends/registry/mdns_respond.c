@@ -330,7 +330,8 @@ add_list(struct mdns *m, const struct service *s)
 }
 
 int
-mdns_add(struct registry *reg, const struct service *s, unsigned ttl_ms, struct error *err)
+mdns_add(struct registry *reg, const struct service *s, unsigned ttl_ms,
+	struct registry_reply *reply, struct error *err)
 {
 	struct mdns *m = (struct mdns *)reg;
 	const struct node *node = &s->nodes[0];
@@ -339,10 +340,11 @@ mdns_add(struct registry *reg, const struct service *s, unsigned ttl_ms, struct 
 	struct mdns_entry *e;
 	int rc = -1;
 
+	(void)reply;
 	(void)ttl_ms;			/* mdns nodes do not expire: they stop answering */
 	if (set_instance(m, &in, s, err) < 0)
 		return -1;
-	micro_txt_write(&txt, s->name, s->version, node->metadata, node->nmetadata);
+	micro_txt_write(&txt, s->name, s->version, node->metadata, node->nmetadata, s->endpoints);
 	in.txt = buf_bytes(&txt);
 	if (check_size(&in, err) < 0 || mdns_open_port(m, err) < 0)
 		goto out;

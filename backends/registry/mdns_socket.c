@@ -464,7 +464,9 @@ unsigned
 mdns_multicast(struct mdns_socket *s, struct bytes packet, bool loopback_only)
 {
 	const struct mdns *m = s->m;
-	bool on_loopback = false;
+	/* Loopback is served by one family, and all programs of this machine listen there:
+	 * the other family's socket need not be heard by them. */
+	bool on_loopback = m->nifs && m->ifs[0].loopback && m->ifs[0].v6 != s->v6;
 	unsigned sent = 0;
 
 	for (size_t i = 0; i < m->nifs; i++) {

@@ -165,6 +165,7 @@ mdns_announced(struct mdns *m, const struct micro_instance *in, const union sock
 	node.nmetadata = m->txt.nmetadata;
 	s.name = m->txt.service;
 	s.version = m->txt.version;
+	s.endpoints = m->txt.endpoints;
 	tell(m, action, &s);
 }
 

@@ -25,7 +25,10 @@ library_says(void)
 static int
 no_password(char *p, int size, int writing, void *arg)
 {
-	(void)p, (void)size, (void)writing, (void)arg;
+	bool *locked = arg;
+
+	(void)p, (void)size, (void)writing;
+	*locked = true;
 	return -1;
 }
 
@@ -61,6 +64,9 @@ load_own(struct context *c, const struct tls_options *o, struct error *err)
 	if (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH)
 		return error_set(err, ERR_LOCAL_IO, "%s: the key in it is not the one of %s",
 			key, o->cert);
+	if (!o->key && !c->locked)
+		return error_set(err, ERR_LOCAL_IO, "--tls-cert %s: no private key in it: --tls-key "
+			"FILE", key);
 	return error_set(err, ERR_LOCAL_IO, "%s %s: no private key in PEM without a passphrase",
 		o->key ? "--tls-key" : "--tls-cert", key);
 }
@@ -125,6 +131,7 @@ context_new(const struct tls_options *o, bool server, struct error *err)
 	 * resets the connection and takes what it sent with it. */
 	SSL_CTX_set_num_tickets(c->ctx, 0);
 	SSL_CTX_set_default_passwd_cb(c->ctx, no_password);
+	SSL_CTX_set_default_passwd_cb_userdata(c->ctx, &c->locked);
 	return c;
 }
 

@@ -123,11 +123,20 @@ tls_write(struct stream *s, const void *p, size_t n)
 		errno = EPROTO;
 		return -1;
 	}
+	/* A record at a time, and again the very same bytes where one could not be sent:
+	 * then what was written is known to the byte, and so is what was begun. */
+	if (s->begun)
+		n = s->begun;
+	else if (n > SSL3_RT_MAX_PLAIN_LENGTH)
+		n = SSL3_RT_MAX_PLAIN_LENGTH;
 	s->write_wants = LOOP_WRITE;
 	ERR_clear_error();
 	errno = 0;
-	if (SSL_write_ex(t->ssl, p, n, &took) == 1)
+	if (SSL_write_ex(t->ssl, p, n, &took) == 1) {
+		s->begun = 0;
 		return (ssize_t)took;
+	}
+	s->begun = n;
 	if (SSL_get_error(t->ssl, 0) == SSL_ERROR_SYSCALL) {
 		/* The peer may have said why before it went: reading goes on. */
 		if (!errno)
@@ -238,6 +247,7 @@ const struct tls_ops tls_layer_ops = {
 	.server = context_server,
 	.start = tls_start,
 	.release = context_release,
+	.sign = sign_ed25519,
 };
 
 MODULE_TLS(tls_layer_ops);

@@ -4,6 +4,7 @@
  *
  *	context.c	files, what is trusted, who is asked for a certificate
  *	self_made.c	the certificate a server makes for itself
+ *	sign.c		signatures, for who proves by one who he is
  *	why.c		failures in words
  *	openssl.c	the transport under a stream
  */
@@ -23,6 +24,7 @@ struct context {
 	bool server;
 	bool verifies;
 	bool has_cert;
+	bool locked;			/* a key with a passphrase was met */
 	const char *sni;
 };
 
@@ -45,6 +47,10 @@ const char *library_says(void);
 
 /* self_made.c */
 int self_made(SSL_CTX *, const char *const *hosts, struct error *);
+
+/* sign.c */
+int sign_ed25519(const unsigned char *seed, struct bytes text, unsigned char *public,
+	unsigned char *signature, struct error *);
 
 /* why.c */
 /* Of SSL_CTX_set_verify(): words the first thing that is wrong. */

@@ -176,7 +176,7 @@ reason_says(const struct session *t, int reason, char *out, size_t size)
 	case SSL_R_UNEXPECTED_MESSAGE:
 	case SSL_R_BAD_RECORD_TYPE:
 		snprintf(out, size, server ? "sent something that is not TLS" :
-			"answered in plain text, not TLS");
+			"answered in plain text, not TLS: leave out --tls");
 		return false;
 	case SSL_R_UNSUPPORTED_PROTOCOL:
 	case SSL_R_VERSION_TOO_LOW:
@@ -195,6 +195,9 @@ session_failed(struct session *t, struct stream *s, int code, struct error *err)
 {
 	int saved = errno, reason = ERR_GET_REASON(ERR_peek_last_error());
 	bool shaking = s->shaking, certificate = false;
+	/* Servers that do not know TLS often just hang up on it. */
+	const char *perhaps = shaking && !t->c->server ?
+		"; perhaps this port does not speak TLS: leave out --tls" : "";
 	char text[200];
 
 	t->over = true;
@@ -204,13 +207,13 @@ session_failed(struct session *t, struct stream *s, int code, struct error *err)
 	}
 	errno = saved;
 	if (code == SSL_ERROR_SYSCALL && saved) {
-		error_sys(err, ERR_CONNECT, "%s: %s", s->peer,
-			shaking ? "lost in the TLS handshake" : "cannot read");
+		error_set(err, ERR_CONNECT, "%s: %s: %s%s", s->peer,
+			shaking ? "lost in the TLS handshake" : "cannot read", strerror(saved), perhaps);
 		return;
 	}
 	if (code != SSL_ERROR_SSL)
-		snprintf(text, sizeof text, "closed the connection%s",
-			shaking ? " in the TLS handshake" : "");
+		snprintf(text, sizeof text, "closed the connection%s%s",
+			shaking ? " in the TLS handshake" : "", perhaps);
 	else if (reason > ALERT && reason < ALERT + 256)
 		certificate = alert_says(t, reason - ALERT, text, sizeof text);
 	else

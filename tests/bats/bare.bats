@@ -195,3 +195,66 @@ END
 	status_is 1
 	is "${lines[-1]}" '1 passed, 1 failed, 0 skipped'
 }
+
+@test "what make was told, and what a user has set, is not in the tests' environment" {
+	mkdir -p tests/bats
+	cp "$ROOT/tests/run" tests/
+	echo 'check: ; @tests/run $(T)' > Makefile
+	sed 's/^- //' > tests/bats/a.bats << 'END'
+- @test "clean" { [ -z "${T+set}${MAKEFLAGS+set}${MAKELEVEL+set}${MICRO_BROKER+set}${FOO+set}" ] && [ "$HOME" = /here ]; }
+END
+	export MICRO_BROKER=no-such FOO=bar HOME=/here
+	PATH=/usr/sbin:/usr/bin:/sbin:/bin run make -s check T=bats/a
+	status_is 0
+	is "${lines[-1]}" '1 passed, 0 failed, 0 skipped'
+}
+
+@test "the lint finds what looks like a check and cannot fail" {
+	local want
+
+	sed 's/^-//' > a.bats << 'END'
+-helper() {
+-	is a b
+-	is c d
+-}
+-fine() {
+-	[ a ] && [ b ]
+-}
+-@test "all of them" {
+-	true && is a b
+-	for x in 1; do
+-		grep -q x y && is a b
+-	done
+-	! grep -q x y
+-	is a b || true
+-	run mbus pub
+-	is a b | cat
+-	if helper; then echo; fi
+-	true && is a b
+-}
+-@test "none of them" {
+-	[ "$a" ] && [ "$b" ] || fail "neither"
+-	[ "$a" ] && b=1
+-	if [ "$a" ] && [ "$b" ]; then is a b; fi
+-	is "$(a && b)" 'c && d' # && this
+-	cat << EOF
+-a && is b c
+-EOF
+-	run ! grep -q x y
+-	run mbus pub
+-	status_is 0
+-	a && is b c	# lint: because
+-	fine
+-}
+END
+	run "$ROOT/tests/tools/lint_bats" a.bats
+	status_is 1
+	want='2 ignored
+9 and
+11 and
+13 not
+14 true
+15 unseen
+16 pipe'
+	is "$(sed -E 's/^a.bats:([0-9]+): ([a-z]+): .*/\1 \2/' <<< "$output" | sort -n)" "$want"
+}

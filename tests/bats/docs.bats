@@ -7,12 +7,12 @@
 
 load ../lib
 
-COMMANDS=(pub sub registry topics)
+COMMANDS=(pub sub bench registry topics doctor)
 
 # The part of --help about a command's own options, resp. about those that all
 # commands share, with wrapped lines put together.
 help_part() {			# help_part own|common COMMAND
-	"$MBUS" "${@:2}" --help | awk -v part="$1" '
+	"$MBUS" help "${@:2}" | awk -v part="$1" '
 		/^[A-Z].*:$/ { common = common || /^Broker and registry:/ }
 		/^Examples:/ { exit }
 		/^(  |      )-/ { flush(); if (common == (part == "common")) line = $0; next }

@@ -19,7 +19,9 @@
 #include <stdlib.h>
 
 #include "core/broker.h"
+#include "core/listing.h"
 #include "core/buf.h"
+#include "core/tls.h"
 
 struct flying {
 	uint64_t id;
@@ -31,12 +33,14 @@ struct fake {
 	struct broker b;
 	FILE *record, *acks, *told;
 	uint64_t count, size, batch, every, seed, refuse, unknown, delay, fail, seen;
-	bool paused;
-	struct loop_timer timer, answer;
+	bool paused, late_ends;
+	struct subscription *late;
+	struct loop_timer timer, answer, later;
 	struct flying *flying;
 	size_t nflying, cap;
 	audience_fn *audience;
-	void *audience_arg;
+	listing_fn *listed;
+	void *audience_arg, *listed_arg;
 };
 
 static uint64_t
@@ -100,6 +104,30 @@ tell_bytes(struct fake *f, const char *name, struct bytes b)
 		fprintf(f->told, " %s=%.*s", name, BYTES_FMT(b));
 }
 
+/* What is rarely said, so that it is told only where it was. */
+static void
+tell_more(struct fake *f, const struct broker_options *o)
+{
+	if (o->connect_timeout_ms != 5000)
+		fprintf(f->told, " connect_timeout=%u", o->connect_timeout_ms);
+	if (o->timeout_ms && o->timeout_ms != 30000)
+		fprintf(f->told, " timeout=%u", o->timeout_ms);
+	if (o->window_events != BROKER_WINDOW)
+		fprintf(f->told, " window=%zu", o->window_events);
+	if (o->create)
+		fprintf(f->told, " create=%u", o->create);
+	if (o->transaction)
+		fputs(" transaction", f->told);
+	tell_bytes(f, "compress", bytes_str(o->compress));
+	if (!o->tls)
+		return;
+	fprintf(f->told, " tls=%d%s", o->tls->on, o->tls->insecure ? " insecure" : "");
+	tell_bytes(f, "ca", bytes_str(o->tls->ca));
+	tell_bytes(f, "cert", bytes_str(o->tls->cert));
+	tell_bytes(f, "key", bytes_str(o->tls->key));
+	tell_bytes(f, "sni", bytes_str(o->tls->sni));
+}
+
 static void
 tell_options(struct fake *f)
 {
@@ -108,6 +136,7 @@ tell_options(struct fake *f)
 	if (!f->told)
 		return;
 	fprintf(f->told, "broker reconnect=%d wire=%d ack=%d", o->reconnect, o->wire, o->ack);
+	tell_more(f, o);
 	tell_bytes(f, "address", bytes_str(o->address));
 	tell_bytes(f, "username", bytes_str(o->username));
 	tell_bytes(f, "password", o->password);
@@ -129,11 +158,12 @@ tell_subscription(struct fake *f, const struct subscription *s)
 {
 	if (!f->told)
 		return;
-	fprintf(f->told, "sub %.*s ack=%d qos=%d no_retained=%d ended=%d", BYTES_FMT(s->topic),
-		s->opts.ack, s->opts.qos, s->opts.no_retained, s->opts.ended != NULL);
+	fprintf(f->told, "sub %.*s ack=%d partition=%lld qos=%d no_retained=%d ended=%d", BYTES_FMT(s->topic),
+		s->opts.ack, (long long)s->opts.partition, s->opts.qos, s->opts.no_retained, s->opts.ended != NULL);
+	tell_bytes(f, "group", bytes_str(s->opts.group));
 	tell_position(f, "from", &s->opts.from);
 	tell_position(f, "until", &s->opts.until);
-	fputs("\n", f->told);
+	fputs(s->opts.regex ? " regex\n" : "\n", f->told);
 	fflush(f->told);
 }
 
@@ -222,7 +252,7 @@ plain_event(struct fake *f, struct subscription *s)
 	ev.topic = s->topic;
 	ev.msg.headers = &h;
 	ev.msg.nheaders = 1;
-	ev.msg.body = bytes_of(body, f->size);
+	ev.msg.body = number(f, "json") ? BYTES("{\"a\":1}") : bytes_of(body, f->size);
 	ev.wire = EVENT_WIRE_MICRO;
 	ev.time_us = INT64_C(1795000000000000) + (int64_t)f->seen;
 	if (number(f, "meta")) {
@@ -234,6 +264,37 @@ plain_event(struct fake *f, struct subscription *s)
 			BYTES("\xff\x01"), 1500 };
 	}
 	broker_deliver(s, &ev);
+}
+
+/* The topic "late" is live, and at its end, so much later than others. */
+static bool
+is_late(const struct subscription *s)
+{
+	return bytes_eq(s->topic, BYTES("late"));
+}
+
+static void
+late_now(struct loop_timer *t)
+{
+	struct fake *f = t->arg;
+
+	if (!f->late_ends)
+		broker_subscribed(f->late, NULL);
+	else
+		broker_ended(f->late);
+}
+
+static void
+say_ended(struct fake *f)
+{
+	for (struct subscription *s = f->b.subs; s; s = s->next) {
+		if (!is_late(s)) {
+			broker_ended(s);
+			continue;
+		}
+		f->late_ends = true;
+		loop_timer_set(f->b.loop, &f->later, number(f, "late"));
+	}
 }
 
 static void
@@ -258,8 +319,7 @@ deliver(struct loop_timer *t)
 	if (f->seen < f->count && !f->paused)
 		loop_timer_set(f->b.loop, t, f->every);
 	if (f->seen == f->count && number(f, "ends"))
-		for (struct subscription *s = f->b.subs; s; s = s->next)
-			broker_ended(s);
+		say_ended(f);
 }
 
 static int
@@ -270,6 +330,11 @@ fake_subscribe(struct subscription *s, struct error *err)
 	if (bytes_eq(s->topic, BYTES("forbidden")))
 		return error_set(err, ERR_AUTH, "fake: not authorized");
 	tell_subscription(f, s);
+	if (is_late(s)) {
+		f->late = s;
+		loop_timer_set(f->b.loop, &f->later, number(f, "late"));
+		return 0;
+	}
 	broker_subscribed(s, NULL);
 	loop_timer_set(f->b.loop, &f->timer, f->every);
 	return 0;
@@ -339,7 +404,7 @@ static int
 fake_publish(struct broker *b, const struct publication *p, struct error *err)
 {
 	struct fake *f = (struct fake *)b;
-	struct flying e = { p->id, publication_size(p), ++f->seen };
+	struct flying e = { p->id, p->size, ++f->seen };
 
 	if (bytes_eq(p->topic, BYTES("forbidden")))
 		return error_set(err, ERR_AUTH, "fake: not authorized");
@@ -387,6 +452,36 @@ fake_audience(struct broker *b, struct bytes topic, unsigned n, audience_fn *fn,
 	return 0;
 }
 
+/* ---- what is there ---- */
+
+static void
+list_now(struct loop_timer *t)
+{
+	static const struct listed_part part = { 0, 1, 1, 1, 0, 7 };
+	static const struct listed_topic topic = { "t", 1, &part };
+	static const struct listing all = { .ntopics = 1, .topics = &topic };
+	struct fake *f = t->arg;
+
+	f->listed(&f->b, &all, NULL, f->listed_arg);
+}
+
+static int
+fake_list(struct broker *b, const char *const *topics, size_t n, bool groups, listing_fn *fn,
+	void *arg, struct error *err)
+{
+	struct fake *f = (struct fake *)b;
+
+	(void)topics;
+	(void)n;
+	(void)groups;
+	(void)err;
+	f->listed = fn;
+	f->listed_arg = arg;
+	f->answer.fn = list_now;
+	loop_timer_set(b->loop, &f->answer, f->delay);
+	return 0;
+}
+
 /* ---- the rest ---- */
 
 static int
@@ -410,6 +505,7 @@ fake_init(struct broker *b, struct error *err)
 	tell_options(f);
 	f->timer = (struct loop_timer){ .fn = deliver, .arg = f };
 	f->answer = (struct loop_timer){ .fn = answer, .arg = f };
+	f->later = (struct loop_timer){ .fn = late_now, .arg = f };
 	return 0;
 }
 
@@ -420,6 +516,7 @@ fake_release(struct broker *b)
 
 	loop_timer_clear(b->loop, &f->timer);
 	loop_timer_clear(b->loop, &f->answer);
+	loop_timer_clear(b->loop, &f->later);
 	free(f->flying);
 	if (f->record)
 		fclose(f->record);
@@ -466,6 +563,8 @@ static const struct broker_option fake_options[] = {
 	{ "audience", "N", "0", "so many subscribe" },
 	{ "meta", "1", "0", "events have properties, a QoS and more" },
 	{ "ends", "1", "0", "say that all has come" },
+	{ "json", "1", "0", "bodies are JSON" },
+	{ "late", "MS", "0", "the topic `late` is live and ends so much later" },
 	{ "told", "FILE", NULL, "what it was told to do" },
 	{ "token", "SECRET", NULL, "a secret", true },
 	{ NULL }
@@ -493,6 +592,7 @@ static const struct broker_ops fake_ops = {
 	.ack = fake_ack,
 	.pause = fake_pause,
 	.audience = fake_audience,
+	.list = fake_list,
 };
 
 MODULE_BROKER(fake_ops);

@@ -65,7 +65,8 @@ no_multicast() {
 @test "neither multicast nor an interface is needed to look up" {
 	run --separate-stderr no_multicast mbus registry list
 	status_is 0
-	is "$output$stderr" ""
+	is "$output" ""
+	is "$stderr" "mbus: registry: warning: no service is registered (file)"
 	[ ! -e run/mbus ] || fail "a lookup made the directory"
 	run --separate-stderr no_multicast mbus registry --registry mdns list
 	status_is 3
@@ -106,6 +107,14 @@ print("bitten")'
 hello"
 }
 
+# -W bounds the waiting, and each event; not a run that has begun.
+@test "--wait is over when they are there, however long the run is" {
+	start_sub a --body t.x
+	run --separate-stderr mbus pub --wait 1 -W 600ms -l t.x < <(echo 1; sleep 1.2; echo 2)
+	is "$status" 0
+	wait_for lines_in a.out 2
+}
+
 @test "a subscriber of one dialect is found beside others of both" {
 	start_sub a --body -c 1 t.x
 	start_sub b --body -c 1 -X dialect=old t.x
@@ -130,8 +139,8 @@ hello"
 micro.http.broker"
 	get
 	status_is 0
-	matches "$output" "micro.http.broker  ff.http.broadcast  t.y-[0-9a-f-]{36}  127.0.0.1:[0-9]+  broker=http secure=false topic=t.y
-micro.http.broker  two  t.x-[0-9a-f-]{36}  127.0.0.1:[0-9]+  broker=http secure=false topic=t.x"
+	matches "$output" "micro.http.broker  ff.http.broadcast  t.y-[0-9a-f-]{36}  127.0.0.1:[0-9]+  broker=http mbus.ports=[0-9]+,[0-9]+ secure=false topic=t.y
+micro.http.broker  two  t.x-[0-9a-f-]{36}  127.0.0.1:[0-9]+  broker=http mbus.ports=[0-9]+,[0-9]+ secure=false topic=t.x"
 	get -J
 	is "$(wc -l <<< "$output")" 2
 	python3 -c 'import json,sys; [json.loads(l) for l in sys.stdin]' <<< "$output"
@@ -184,6 +193,17 @@ update  micro.http.broker  ff.http.broadcast  $id  127.0.0.9:9
 delete  micro.http.broker  ff.http.broadcast  $id  127.0.0.9:9"
 	stop w
 	is "$status" 0
+}
+
+# Its sweep, each two seconds, looks at how old a file may be.
+@test "a watch leaves living nodes alone" {
+	start_sub a t.x
+	watch w micro.http.broker
+	sleep 4.5
+	is "$(cat w.out)" ''
+	is "$(mbus registry list -q | wc -l)" 2
+	mbus pub t.x hello
+	wait_for grep -q hello a.out
 }
 
 @test "watch tells of killed and expired nodes, and survives the directory's removal" {
@@ -453,6 +473,15 @@ as() {
 	[ -e "$file" ]
 	as 1001 ./mbus registry list
 	[ ! -e "$file" ]
+	# A group could replace the files of others, but for the user's own group.
+	chmod 2770 shared
+	chgrp 1234 shared
+	run --separate-stderr ./mbus registry list
+	status_is 6
+	has "$stderr" "group 1234 may remove the files of others in /mnt/shared: chmod +t it"
+	chgrp "$(id -g)" shared
+	./mbus registry list
+	chmod 1777 shared
 	# A link that another user made is not followed, neither to a file nor to a folder.
 	mkdir -m 700 private
 	as 1001 ln -s /mnt/private shared/link

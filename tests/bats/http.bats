@@ -381,6 +381,89 @@ answers() {
 	is "$stderr" ''
 }
 
+@test "nobody subscribes: who was asked, and who is there instead" {
+	local r
+
+	mkdir -m 700 files
+	for r in mdns file; do
+		export MICRO_REGISTRY=$r
+		[ $r = mdns ] || export MICRO_REGISTRY_ADDRESS=$PWD/files
+		run --separate-stderr mbus pub order x
+		status_is 5
+		is "$stderr" "mbus: pub: order: nobody subscribes to order (asked $r); --wait 1 waits for a subscriber"
+		run --separate-stderr mbus registry list
+		status_is 0
+		is "$output" ""
+		is "$stderr" "mbus: registry: warning: no service is registered ($r)"
+		start_sub a-$r orders
+		start_sub b-$r -g q quite.another
+		run --separate-stderr mbus pub order x
+		status_is 5
+		is "$stderr" "mbus: pub: order: nobody subscribes to order (asked $r); 2 subscribers of other topics, orders among them"
+		stop a-$r
+		run --separate-stderr mbus pub order x
+		is "$stderr" "mbus: pub: order: nobody subscribes to order (asked $r); 1 subscriber of other topics, quite.another among them"
+		stop b-$r
+	done
+}
+
+@test "pub -v names the subscribers and says how many they are" {
+	local t at
+
+	t=$(topic)
+	start_sub a "$t"
+	start_sub q -g crew "$t"
+	run --separate-stderr mbus pub -v -X mdns.wait=full "$t" x
+	status_is 0
+	at='127.0.0.1:[0-9]+'
+	matches "$(head -n 1 <<< "$stderr")" "mbus: pub: $t: 2 subscribers: ($at, $at of group crew|$at of group crew, $at)"
+	has "$stderr" '1 confirmed'
+}
+
+@test "mbus topics shows who subscribes, both dialects as one" {
+	local id='[0-9a-f-]{36}' at='127.0.0.1:[0-9]+' r
+
+	mkdir -m 700 files
+	for r in mdns file; do
+		export MICRO_REGISTRY=$r
+		[ $r = mdns ] || export MICRO_REGISTRY_ADDRESS=$PWD/files
+		run --separate-stderr mbus topics
+		is "$status$output" 0
+		start_sub a-$r orders
+		start_sub b-$r -X dialect=old orders
+		start_sub q-$r -g q orders
+		start_sub p-$r -g q orders
+		start_sub z-$r $'an\e[31mother'
+		run --separate-stderr mbus topics
+		status_is 0
+		is "$stderr" ''
+		matches "$output" "an\\\\x1b\[31mother  1 subscriber
+  (t1|an\\\\x1b\[31mother)-$id \($at\)
+orders  4 subscribers
+  orders-$id \($at\)
+  orders-$id \($at\)
+  orders-$id \($at\)  group q
+  orders-$id \($at\)  group q"
+		run --separate-stderr mbus topics -J orders nobody
+		status_is 5
+		has "$stderr" 'nobody: there is no such topic'
+		is "$(wc -l <<< "$output")" 5
+		python3 - "$output" <<- 'END'
+		import json, sys
+		lines = list(map(json.loads, sys.argv[1].splitlines()))
+		t = [l for l in lines if l["type"] == "topic"]
+		s = [l for l in lines if l["type"] == "subscriber"]
+		assert len(t) == 1 and t[0]["topic"] == "orders" and t[0]["subscribers"] == 4, t
+		assert [l["group"] for l in s] == [None, None, "q", "q"], s
+		assert all(l["program"].startswith("orders-") and l["where"].startswith("127.0.0.1:") for l in s), s
+		END
+		# Of one dialect alone.
+		run --separate-stderr mbus topics -X dialect=new orders
+		has "$output" 'orders  3 subscribers'
+		for s in a b q p z; do stop $s-$r; done
+	done
+}
+
 @test "--wait waits for so many subscribers, up to -W, and sends nothing before" {
 	local t begin
 

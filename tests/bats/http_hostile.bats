@@ -192,12 +192,15 @@ event() {
 
 # full TOPIC [OPTION...]: the only connection of a subscriber is at work: its event cannot be printed.
 full() {
+	local tls=()
+
 	mkfifo out ready
 	mbus sub --ready-fd 8 --body -X http.max_connections=1 -X http.dialect=new "${@:2}" "$1" > out 8> ready 2> sub.err & PID[sub]=$!
 	exec 6< out
 	read -r _ < ready
 	ADDRESS=$(mbus registry get micro.http.broker | awk '{ print $4; exit }')
-	head -c 1000000 /dev/zero | mbus pub --tls-insecure -W 10 "$1" - & PID[pub]=$!
+	if [[ " ${*:2} " == *" --tls "* ]]; then tls=(--tls-insecure); fi
+	head -c 1000000 /dev/zero | mbus pub "${tls[@]}" -W 10 "$1" - & PID[pub]=$!
 	wait_for -t 5 sh -c "[ \$(ls /proc/${PID[sub]}/fd | wc -l) -ge 9 ]" || true
 	sleep 0.5
 }

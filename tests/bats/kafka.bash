@@ -9,7 +9,8 @@
 #	setup() { kafka_setup; }
 #
 # Besides the plain listener at 9092: SASL at 9093; one at 9192 whose clients are told
-# 9193, where `relay_on` puts tests/tools/relay.
+# 9193, where `relay_on` puts tests/tools/relay; one at 9292 whose clients are told a name
+# that does not exist.
 
 . "$ROOT/tests/servers/kafka.bash"
 
@@ -21,12 +22,19 @@ kafka_up() {
 }
 # kafka_begin: with the data that are there.
 kafka_begin() {
-	kafka_files "$KAFKA_DIR" "$KAFKA_VERSION" plain:9092 sasl:9093 plain:9192:9193 || return
+	kafka_files "$KAFKA_DIR" "$KAFKA_VERSION" plain:9092 sasl:9093 plain:9192:9193 \
+		plain:9292:9292:nowhere.invalid || return
 	"$ROOT/tests/servers/alone" "${kafka_command[@]}" < /dev/null > "$KAFKA_DIR/out" 2>&1 &
 	echo $! > "$KAFKA_DIR/pid"
 	wait_for -t 40 kafka_serves 9092 || fail "$(tail -n 20 "$KAFKA_DIR/out" "$KAFKA_DIR/kafka.log")"
 }
-kafka_signal() { kill -s "$1" "$(cat "$KAFKA_DIR/pid")"; }
+kafka_signal() {
+	local pid
+
+	pid=$(cat "$KAFKA_DIR/pid")
+	kill -s "$1" "$pid"
+	[ "$1" != STOP ] || wait_for all_stopped "$pid"
+}
 kafka_down() { end_pid "$(cat "$KAFKA_DIR/pid")"; }
 # kafka_kill: and it is away.
 kafka_kill() {
@@ -36,6 +44,8 @@ kafka_kill() {
 
 kafka_setup() {
 	lib_setup
+	# The test before may have ended while it stood still, or dead.
+	kafka_signal CONT 2> /dev/null || true
 	export MICRO_BROKER=kafka
 	K=127.0.0.1:9092
 	t=$(topic)

@@ -31,7 +31,7 @@ setup() {
 }
 
 kafka_begin() {
-	KAFKA_TLS=$C/srv kafka_files "$KAFKA_DIR" "$KAFKA_VERSION" plain:9092 sasl-tls:9095 || return
+	KAFKA_TLS=$C/srv kafka_files "$KAFKA_DIR" "$KAFKA_VERSION" plain:9092 sasl-tls:9095 sasl:9093 tls:9094 mtls:9096 || return
 	"$ROOT/tests/servers/alone" "${kafka_command[@]}" < /dev/null > "$KAFKA_DIR/out" 2>&1 &
 	echo $! > "$KAFKA_DIR/pid"
 	wait_for -t 40 kafka_serves 9092 || fail "$(tail -n 20 "$KAFKA_DIR/out" "$KAFKA_DIR/kafka.log")"
@@ -70,4 +70,33 @@ kafka_begin() {
 			--connect-timeout 2 ${command#* }
 		status_is 3
 	done
+}
+
+# says STATUS WORDS COMMAND [OPTION...]: that of pub, sub and topics.
+says() {
+	local command
+
+	for command in "pub $t x" "sub --check $t" "topics $t"; do
+		# shellcheck disable=SC2086
+		run --separate-stderr mbus $command "${@:3}"
+		status_is "$1"
+		has "$stderr" ": $2"
+		run ! grep -E 'ssl\.|security\.protocol|api\.version|mechanism' <<< "$stderr"
+	done
+}
+
+@test "what does not fit the port is said in the options of mbus" {
+	local user=(--username mbus --password-file pw) tls=(--tls --tls-ca "$C/ca.crt")
+
+	says 3 'the server hung up before it answered: perhaps it wants a user (--username, --password-file) or --tls' -b 127.0.0.1:9093
+	says 4 'this port has no users: leave out --username and MBUS_PASSWORD' -b 127.0.0.1:9092 "${user[@]}"
+	says 4 'this port has no users: leave out --username and MBUS_PASSWORD' -b 127.0.0.1:9094 "${user[@]}" "${tls[@]}"
+	says 3 'the server hung up on what is not TLS (does this port speak TLS? --tls)' -b 127.0.0.1:9094
+	says 3 'the server hung up on what is not TLS (does this port speak TLS? --tls)' -b 127.0.0.1:9095 "${user[@]}"
+	says 3 'this port does not speak TLS: leave out --tls' -b 127.0.0.1:9092 "${tls[@]}"
+	says 3 'this port does not speak TLS: leave out --tls' -b 127.0.0.1:9093 "${tls[@]}"
+	says 4 'its certificate is by an authority that is not trusted (--tls-ca FILE)' -b 127.0.0.1:9094 --tls
+	says 4 'its certificate is by an authority that is not trusted (--tls-ca FILE)' -b 127.0.0.1:9094 --tls --tls-ca "$C/alien.crt"
+	says 3 'the server hung up before it answered: perhaps it wants a user (--username, --password-file)' -b 127.0.0.1:9095 "${tls[@]}"
+	says 4 'the server wants another certificate, or one at all (--tls-cert FILE)' -b 127.0.0.1:9096 "${tls[@]}"
 }

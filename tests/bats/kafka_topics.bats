@@ -138,7 +138,7 @@ mbus: topics: $t.c: not allowed"
 	kafka_signal CONT
 	status_is 124
 	[ $(($(now_ms) - begin)) -lt 8000 ] || fail "$(($(now_ms) - begin)) ms"
-	for b in http null mqtt; do
+	for b in null mqtt; do
 		run --separate-stderr mbus topics -B $b
 		status_is 5
 		has "$stderr" "$b"
@@ -149,4 +149,16 @@ mbus: topics: $t.c: not allowed"
 	admin create "$t"
 	run bash -c "mbus topics $t 2>&1 > /dev/full"
 	status_is 6
+}
+
+@test "a group of the new protocol: its state is not known, and said to be so" {
+	admin create "$t"
+	seq 5 | mbus pub -l "$t"
+	is "$(mbus sub --body -g "g$t" -o beginning -e "$t" | tail -n 1)" 5
+	admin joins "g$t" "$t"
+	run --separate-stderr mbus topics "$t"
+	status_is 0
+	has "$output" "group g$t  ?"$'\n'"  ${t}[0]  at 5, lag 0"
+	has "$stderr" "group g$t: of a kind (KIP-848) that librdkafka"
+	has "$(mbus topics -J "$t" 2> /dev/null | grep group)" '"state":"?","places":['
 }

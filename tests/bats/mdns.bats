@@ -45,6 +45,9 @@ get() {
 	is "$(wc -l < net.out)" 3
 }
 
+announcements() { grep ":5353 000080000000000300000000.*00210001000000780" net.out; }
+announced() { [ "$(announcements | wc -l)" -ge "$1" ]; }
+
 @test "a node is answered for at once, then probed for three times and announced at 0, 1, 3 s" {
 	local probes announcements goodbyes t
 
@@ -53,19 +56,20 @@ get() {
 	get micro.http.broker
 	status_is 0
 	matches "$output" "micro.http.broker  ff.http.broadcast  t.x-[0-9a-f-]{36}  127.0.0.1:[0-9]+  broker=http secure=false topic=t.x"
-	sleep 4
+	wait_for announced 3
 	stop s
 	wait_for grep -q " [0-9a-f]\{24\}.*0021000100000000" net.out
 	# A probe: the instance's PTR asked for, SRV (0 0 port) and TXT in the authority section.
 	probes=$(grep -c ":5353 ....000000010000000200000174" net.out)
 	is "$probes" 3
 	is "$(grep -o ":5353 ....000000010000000200000174.*" net.out | sort -u | wc -l)" 1
-	announcements=$(grep ":5353 000080000000000300000000.*00210001000000780" net.out | cut -d ' ' -f 1)
+	announcements=$(announcements | cut -d ' ' -f 1)
 	is "$(wc -w <<< "$announcements")" 3
 	# shellcheck disable=SC2086
 	set -- $announcements
-	[ $(($2 - $1)) -ge 950 ] && [ $(($2 - $1)) -le 1400 ] || fail "$announcements"
-	[ $(($3 - $2)) -ge 1950 ] && [ $(($3 - $2)) -le 2400 ] || fail "$announcements"
+	# Not sooner. Late is a matter of the machine's load, too.
+	[ $(($2 - $1)) -ge 950 ] || fail "$announcements"
+	[ $(($3 - $2)) -ge 1950 ] || fail "$announcements"
 	is "$(grep -c ":5353 000080000000000300000000.*0021000100000000" net.out)" 1
 	# From loopback only: the node is of no use to others.
 	nowhere -v " 127.0.0.1:" <(tail -n +2 net.out)
@@ -108,7 +112,12 @@ get() {
 	s.sendto(q(body=name + b"\0\x0c\x80\1"), ("127.0.0.1", 5353))	# QU: our id
 	assert s.recv(9999)[:8] == bytes.fromhex("0009840000010004")
 	s.sendto(q(n=2, body=(name + b"\0\x0c\0\1") * 2), ("127.0.0.1", 5353))
-	assert s.recv(9999)[:8] == bytes.fromhex("0000840000020008")
+	assert s.recv(9999)[:8] == bytes.fromhex("0000840000020004")
+	# Asked sixteen times it says the same once.
+	s.sendto(q(n=1, body=name + b"\0\x0c\0\1"), ("127.0.0.1", 5353))
+	once = len(s.recv(9999))
+	s.sendto(q(n=16, body=(name + b"\0\x0c\0\1") * 16), ("127.0.0.1", 5353))
+	assert len(s.recv(9999)) <= once + 15 * len(name + b"\0\x0c\0\1"), once
 	END
 }
 
@@ -253,6 +262,41 @@ greeter  1.0  on-c  10.79.0.2:9000"
 
 # ---- beside others ----
 
+@test "-b :0 is told as an address that others reach, where there is IPv6 alone" {
+	host a
+	host b
+	on a ip link add to-b type veth peer name to-a netns "${PID[b]}"
+	on a sh -c 'ip addr add fd00:78::1/64 dev to-b nodad && ip link set to-b up'
+	on b sh -c 'ip addr add fd00:78::2/64 dev to-a nodad && ip link set to-a up'
+	start s on a mbus sub -b :0 --body six
+	wait_for sh -c "nsenter -t ${PID[b]} -n mbus registry get micro.http.broker > six"
+	has "$(cat six)" "topic=six" "[fd00:78::1]:"
+	run -0 on b mbus pub -X mdns.wait=full six hello
+	wait_for grep -qx hello s.out
+	# And with nothing but loopback, that.
+	start_sub own -b :0 -v own
+	matches "$(grep -o 'advertised as .*' own.err | head -n 1)" 'advertised as 10.77.0.1:[0-9]+'
+}
+
+@test "an interface with a link-local address alone says nothing new about this host" {
+	host a
+	host b
+	on a ip link add to-b type veth peer name to-a netns "${PID[b]}"
+	on a ip link set to-b up
+	on b ip link set to-a up
+	# As that of a container: fe80:: and nothing else, and it is no longer tentative.
+	wait_for sh -c "nsenter -t ${PID[a]} -n ip -6 addr show dev to-b scope link | grep -q 'inet6 fe80' &&
+		! nsenter -t ${PID[a]} -n ip -6 addr show dev to-b | grep -q tentative"
+	start s on a mbus sub --body t.x
+	wait_for sh -c "nsenter -t ${PID[a]} -n mbus registry get micro.http.broker > found"
+	run --separate-stderr on a mbus pub -v --wait 1 -X mdns.wait=full t.x hello
+	status_is 0
+	nowhere -e ignored -e believed <<< "$stderr"
+	run --separate-stderr on a mbus pub -v t.other hello
+	status_is 5
+	nowhere -e ignored -e believed <<< "$stderr"
+}
+
 @test "port 5353 is shared with five go-micro processes" {
 	local v i
 
@@ -334,8 +378,8 @@ many_heard() {
 	t1=$(now_ms)
 	[ $((t1 - t0)) -ge 100 ] || fail "mdns.wait=full took $((t1 - t0)) ms"
 	start_sub slow -c 1 --body t.x
-	kill -STOP "${PID[slow]}"
-	(sleep 0.04; kill -CONT "${PID[slow]}") &
+	freeze slow
+	(sleep 0.04; thaw slow) &
 	mbus pub t.x to-both
 	finish slow
 	is "$(cat slow.out)" to-both

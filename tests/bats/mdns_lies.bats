@@ -338,7 +338,7 @@ addresses() {
 	addresses -X mdns.allow=127.0.0.0/8,::1
 	status_is 5
 	is "$output" ""
-	has "$stderr" "no node of service greeter is believed (mdns); " "is not in -X mdns.allow"
+	has "$stderr" "no node of greeter is believed (mdns); " "is not in -X mdns.allow"
 	# Only networks of the interfaces that are used.
 	addresses -X mdns.interface=lo
 	is "$output" ""
@@ -394,7 +394,7 @@ create  greeter  1.0  10_78_0_2  10.78.0.2:9000"
 		is "$stderr" "mbus: pub: t.x: nobody subscribes who is believed; t.x-far at 198.51.100.7:9000 is not believed: its address is on no network of this machine (-X mdns.allow)"
 		run --separate-stderr on a mbus pub t.y hello
 		status_is 5
-		has "$stderr" "nobody subscribes (--wait 1 waits for a subscriber)"
+		has "$stderr" "nobody subscribes to t.y (asked mdns); --wait 1 waits for a subscriber"
 		nowhere POST node.err
 		# Allowed, it is asked (and has no use for it).
 		run --separate-stderr on a mbus pub -X mdns.allow=198.51.100.0/24 t.x hello

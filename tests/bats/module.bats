@@ -87,6 +87,18 @@ broken() {
 	is "$(wc -l <<< "$stderr")" 1
 }
 
+@test "without /proc modules are found, too, and where they are not it is said why" {
+	run -0 unshare -m sh -c 'mount -t tmpfs none /proc && mbus pub -B null t x'
+	run -0 unshare -m sh -c 'mount -t tmpfs none /proc && cd "$1" && ./mbus pub -B null t x' sh "$ROOT/$MBUS_TEST_BUILD"
+	ln -s "$ROOT/$MBUS_TEST_BUILD/mbus" link
+	run -0 unshare -m sh -c 'mount -t tmpfs none /proc && ./link pub -B null t x'
+	cp "$ROOT/$MBUS_TEST_BUILD/mbus" alone
+	run --separate-stderr unshare -m sh -c 'mount -t tmpfs none /proc && ./alone pub -B null t x'
+	status_is 5
+	has "$stderr" "null.so is not beside the binary"
+	run -0 unshare -m sh -c 'mount -t tmpfs none /proc && MBUS_MODULES=$1 ./alone pub -B null t x' sh "$ROOT/$MBUS_TEST_BUILD/modules"
+}
+
 @test "a module whose library is missing, that lacks a symbol, or is of another version" {
 	printf 'int from_elsewhere(void) { return 1; }\n' | "${CC:-gcc}" -shared -fPIC -o libelsewhere.so -x c -
 	broken 'int from_elsewhere(void); int use(void) { return from_elsewhere(); }' -L. -lelsewhere
@@ -129,7 +141,8 @@ made() {
 @test "the build's knobs: left out, linked in, and back" {
 	tree
 	made WITHOUT="null tls"
-	[ ! -e tree/build/modules/null.so ] && [ ! -e tree/build/modules/tls.so ]
+	[ ! -e tree/build/modules/null.so ]
+	[ ! -e tree/build/modules/tls.so ]
 	run --separate-stderr tree/build/mbus sub --tls T
 	status_is 5
 	has "$stderr" 'the tls layer is known, but was left out of this build'
@@ -162,4 +175,21 @@ made() {
 	made install PREFIX=/opt/x DESTDIR="$PWD/dest"
 	run -0 dest/opt/x/bin/mbus pub -B null T x
 	[ -e dest/opt/x/lib/mbus/null.so ]
+}
+
+# No name of one is a name of another's, so that they can stand in one binary.
+@test "all backends can be built in together" {
+	local all
+
+	tree
+	all=$(sed -nE 's/^(BUILTIN|MODULES) = ([a-z ]*[a-z]).*/\2/p' "$ROOT/Makefile" | tr '\n' ' ')
+	has "$all" http redis mqtt kafka tls
+	made BUILTIN="$all" MODULES=
+	[ -z "$(ls tree/build/modules 2> /dev/null)" ]
+	run -0 tree/build/mbus pub -B null T x
+	run -0 tree/build/mbus --list
+	has "$(listed redis)" ' built in'
+	has "$(listed kafka)" ' built in'
+	run --separate-stderr tree/build/mbus pub -B redis -b 127.0.0.1:1 T x
+	status_is 3
 }

@@ -3,7 +3,8 @@
 # shellcheck disable=SC2154 # stderr is set by run
 #
 # Options that only some brokers heed: what they tell a broker that has the thing (the
-# file told of fake_broker.c), and that a broker without it refuses them.
+# file told of fake_broker.c), and that a broker without it refuses them. That no option
+# at all is without effect.
 
 load ../lib
 load fake
@@ -63,15 +64,195 @@ refuses() {
 	refuses 2 "a NUL in it" -- fake_able pub -b null://h/a%00 body
 	refuses 2 "the address begins with null://" -- "$MBUS" pub -B http -b null://h t b
 	refuses 2 "which topic?" -- fake_able sub --url null://h
-	for option in "--url null://h" "--username me" "--password-file f" "--wire raw" "--reconnect 3"; do
+	for option in "--url null://h" "--wire raw" "--reconnect 3"; do
 		# shellcheck disable=SC2086
-		refuses 2 "${option%% *} is for a broker" -- "$MBUS" registry $option list
+		refuses 2 "${option%% *} is for " -- "$MBUS" registry $option list
 	done
-	# The registry command has no use for a broker's address, and none against it.
-	MICRO_BROKER_ADDRESS=null://h/t "$MBUS" registry -X mdns.wait=quick list
+	for option in "--username me" "--password-file f"; do
+		# shellcheck disable=SC2086
+		refuses 5 "${option%% *}: the mdns registry has no users and passwords" -- "$MBUS" registry $option list
+	done
 	# Known, but not here.
 	cp "$MBUS" mbus
 	refuses 5 "null.so" -- ./mbus pub --url null://h t b
+}
+
+# ---- nothing is without effect ----
+
+@test "every option is effective or refused, with every broker" {
+	run -0 "$ROOT/tests/tools/every_option" "$MBUS" "$BATS_FILE_TMPDIR/able" "$BATS_FILE_TMPDIR/bare"
+	matches "${lines[-1]}" "[0-9]{3} effective, [0-9]{3} refused, 0 bad; brokers: .*http .*redis.*"
+}
+
+@test "what a command has no use for is refused, from the environment it is ignored" {
+	local option
+
+	for option in "-B null" "-b h" "--broker_address h" "--url null://h" "--connect-timeout 3" "--wire raw" "--reconnect no"; do
+		if [ "${option% *}" = --connect-timeout ]; then
+			# shellcheck disable=SC2086
+			refuses 5 "--connect-timeout: the mdns registry has no server" -- "$MBUS" registry $option list
+		else
+			# shellcheck disable=SC2086
+			refuses 2 "${option%% *} is for" -- "$MBUS" registry $option list
+		fi
+		# shellcheck disable=SC2086
+		refuses 2 "${option%% *} is for a command" -- "$MBUS" $option --list
+	done
+	refuses 2 "--wire is for events" -- fake topics --wire micro
+	refuses 2 "--register_ttl is for mbus registry register: a subscription keeps its 60 s and 30 s" -- \
+		"$MBUS" pub --register_ttl 60 t b
+	refuses 2 "--register-interval is for mbus registry register" -- "$MBUS" --register-interval 30 sub t
+	# The environment's, of a broker that is not asked, or that has it not.
+	export MICRO_REGISTER_TTL=60 MICRO_REGISTER_INTERVAL=30 MICRO_REGISTRY=file MICRO_REGISTRY_ADDRESS=/nowhere
+	fake pub t b
+	unset MICRO_REGISTRY MICRO_REGISTRY_ADDRESS
+	MICRO_BROKER_ADDRESS=null://h/t "$MBUS" registry -X mdns.wait=quick list
+	MICRO_BROKER_ADDRESS=mqtt://h/t fake pub -B null t b
+	MICRO_BROKER_ADDRESS=127.0.0.1:1 refuses 5 "nobody subscribes" -- "$MBUS" pub t b
+	MBUS_PASSWORD=secret fake pub t b
+}
+
+@test "what a broker cannot have is refused before it is asked for anything: 5" {
+	# Nobody listens there: a status of 3 would mean that it was asked.
+	refuses 5 "-k: the mqtt broker has no keys" -- "$MBUS" pub -B mqtt -b 127.0.0.1:1 t b -k k
+	refuses 5 "--qos: the redis broker has no QoS" -- "$MBUS" pub -B redis -b 127.0.0.1:1 t b --qos 1
+	refuses 5 "--ttl: MQTT 3.1.1 has none (version 5 has" -- "$MBUS" pub -B mqtt -b 127.0.0.1:1 -X version=3.1.1 t b --ttl 3
+	refuses 5 "-k: channels of Redis have no keys; streams have" -- "$MBUS" pub -B redis -b 127.0.0.1:1 t b -k k
+	refuses 5 "-g: channels of Redis have no groups; streams have" -- "$MBUS" sub -B redis -b 127.0.0.1:1 t -g g
+	refuses 5 "-e: channels of Redis have no past" -- "$MBUS" sub -B redis -b 127.0.0.1:1 t -e
+	refuses 5 "-b: http has no server to connect to" -- "$MBUS" pub -b 127.0.0.1:1 t b
+	refuses 5 "--registry: the redis broker uses no registry" -- "$MBUS" pub -B redis --registry mdns t b
+	refuses 5 "--registry-address: the mdns registry has no other address" -- "$MBUS" pub --registry-address h t b
+	refuses 5 "-H: headers: a comes twice" -- "$MBUS" pub t b -H a:1 -H a:2
+	refuses 5 "-H: headers: a has no value" -- "$MBUS" pub t b -H a
+	refuses 5 "--url: http has no server to name" -- "$MBUS" pub --url http://h/ t b
+	refuses 5 "this version of mbus has no stomp broker" -- "$MBUS" pub --url stomp://h t b
+	refuses 5 "this version of mbus has no stomp broker" -- "$MBUS" pub -B stomp t b
+	# One event of many: that one.
+	printf '%s\n' '{"topic":"t","body":"x","key":"k"}' '{"topic":"t","body":"y"}' > in
+	run --separate-stderr fake_text pub -J -X record=r < in
+	status_is 1
+	has "$stderr" "stdin:1: key: the null broker has none" "1 of 2 not delivered: 1 refused"
+	is "$(cat r)" "$(record t - y)"
+	# With --omit it is not asked for.
+	fake_text pub t b -k k --omit key -X record=r
+	is "$(cat r)" "$(record t - b)"
+	fake_text pub t -Z --omit null -X record=r
+	is "$(cat r)" "$(record t - '')"
+	fake_text pub t b -H a:1 -H a:2 -H b --omit repeat,null -X record=r
+	is "$(cat r)" "$(record t - b a 1)"
+}
+
+@test "kafka: a user and a password go together" {
+	refuses 2 "a user wants a password (--password-file FILE" -- "$MBUS" sub -B kafka --username u -b localhost:1 t
+	refuses 2 "a user wants a password" -- "$MBUS" sub -B kafka --username u -X sasl.mechanism=SCRAM-SHA-256 \
+		-b localhost:1 t
+	refuses 2 "a user wants a password" -- "$MBUS" pub -B kafka -X sasl.username=u -X sasl.mechanisms=SCRAM-SHA-512 \
+		-b localhost:1 t b
+	refuses 2 "a user wants a password" -- "$MBUS" pub --url kafka://u@localhost:1 -t t b
+	MBUS_PASSWORD=x refuses 2 "a password wants a user (--username USER)" -- "$MBUS" sub -B kafka -b localhost:1 t
+}
+
+@test "an empty value, and an option for another broker by its name" {
+	local option
+
+	for option in -b --url --username --password-file --registry --registry-address --tls-ca -B; do
+		refuses 2 "$option: " -- "$MBUS" pub "$option" '' t b
+	done
+	refuses 2 "-g: it is empty" -- fake sub -g '' t
+	refuses 2 "-o: it is empty" -- fake_able sub -o '' t
+	refuses 2 "--ready: it is empty" -- fake sub --ready '' t
+	refuses 2 "-X mqtt.verion: the broker here is not mqtt" -- "$MBUS" pub -X mqtt.verion=5 t b
+	refuses 2 "-X mqtt.version: the broker here is not mqtt" -- "$MBUS" pub -X mqtt.version=5 t b
+	refuses 2 "-X mdns.wait: the registry here is not mdns" -- "$MBUS" pub -B redis -X mdns.wait=quick t b
+	refuses 2 "-X file.wait: the registry here is not file" -- "$MBUS" pub -X file.wait=1 t b
+	refuses 2 "--max-body is for the default output" -- fake sub --max-body 3 -J t
+	fake pub t -m '' -k '' -X record=r
+	is "$(cat r)" "$(record t '' '')"
+}
+
+# ---- TLS ----
+
+# recorder: a port (in the file port) that writes the first byte of each connection, in
+# hex, as a line of first.
+recorder() {
+	cat > recorder.py <<- 'END'
+	import socket
+	s = socket.create_server(("127.0.0.1", 0))
+	print(s.getsockname()[1], file=open("port", "w"), flush=True)
+	while True:
+	    c, _ = s.accept()
+	    print((c.recv(1) or b"-").hex(), file=open("first", "a"), flush=True)
+	    c.close()
+	END
+	start recorder python3 recorder.py
+	wait_for test -s port
+	PORT=$(cat port)
+}
+
+@test "any option of TLS means TLS: nothing goes out in clear, with no broker and no scheme" {
+	local broker command option schemes scheme n=0 first
+	local options=(--tls "--tls-ca ca.crt" "--tls-cert both" "--cafile ca.crt" "--cacert ca.crt" \
+		"--tlsca ca.crt" "--cert both" "--tlscert both" "--tls-cert me.crt --tls-key me.key" \
+		"--cert me.crt --tlskey me.key" "--tls-sni example.org" --tls-insecure --insecure)
+
+	authority ca
+	certificate me ca DNS:localhost
+	cat me.crt me.key > both
+	recorder
+	export MBUS_PASSWORD=secret
+	while read -r broker schemes; do
+		for scheme in "" ${schemes//,/ }; do
+			for option in "${options[@]::$([ "$scheme" ] && echo 3 || echo 13)}"; do
+				for command in "pub t b" "sub t"; do
+					rm -f first
+					# shellcheck disable=SC2086
+					run timeout 20 "$MBUS" ${command%% *} -B "$broker" --username u \
+						-b "${scheme:+$scheme://}localhost:$PORT" --reconnect no \
+						--connect-timeout 500ms $option ${command#* }
+					[ "$status" != 0 ]
+					n=$((n + 1))
+					# Refused, and then nothing goes out at all.
+					if [ "$status" = 5 ]; then
+						has "$output" "${option%% *}"
+						[ ! -e first ]
+						continue
+					fi
+					wait_for test -s first
+					# 2d: a connection on which nothing came.
+					first=$(sort -u first | grep -vx 2d)
+					is "$broker $scheme $command $option: $first" "$broker $scheme $command $option: 16"
+				done
+			done
+		done
+	done <<- END
+		mqtt mqtt,tcp
+		redis redis
+		kafka kafka
+	END
+	[ $n = $((2 * (3 * 13 + 4 * 3))) ]
+}
+
+@test "any option of TLS: over http sub listens with it, and pub speaks to no other" {
+	local option
+
+	authority ca
+	certificate me ca DNS:localhost
+	cat me.crt me.key > both
+	start_sub plain --body t
+	for option in --tls "--tls-ca ca.crt" "--cafile ca.crt" "--tls-cert both" "--tls-sni example.org" --tls-insecure; do
+		# shellcheck disable=SC2086
+		refuses 5 "offers no TLS, and --tls asks for it" -- "$MBUS" pub $option t secret
+	done
+	stop plain
+	is "$(cat plain.out)" ""
+	for option in --tls "--tls-cert both" "--tls-sni example.org" --tls-insecure "--tls-ca ca.crt"; do
+		# shellcheck disable=SC2086
+		start_sub sub --body $option t
+		run -0 "$MBUS" registry get micro.http.broker
+		has "$output" secure=true
+		stop sub
+	done
 }
 
 # ---- what the broker is told ----
@@ -110,11 +291,11 @@ refuses() {
 	for ack in broker:0 none:1 all:2; do
 		fake_able pub t b -X told=told --ack "${ack%:*}"; told broker "ack=${ack#*:} "
 	done
-	refuses 1 "QoS: the null broker has none" -- fake pub t b --qos 0
-	refuses 1 "retain: the null broker keeps no event" -- fake pub t b -r
-	refuses 1 "partition: the null broker has none" -- fake pub t b --partition 0
-	refuses 1 "carries no such property" -- fake pub t b --ttl 1
-	refuses 1 "carries no such property" -- fake pub t b --reply-to x
+	refuses 5 "--qos: the null broker has no QoS" -- fake pub t b --qos 0
+	refuses 5 "-r: the null broker retains no events" -- fake pub t b -r
+	refuses 5 "--partition: the null broker has no partitions" -- fake pub t b --partition 0
+	refuses 5 "--ttl: the null broker carries no such property" -- fake pub t b --ttl 1
+	refuses 5 "--reply-to: the null broker carries no such property" -- fake pub t b --reply-to x
 	refuses 5 "has no choice of --ack" -- fake pub t b --ack none
 	refuses 2 "--qos: '3' is not a whole number up to 2" -- fake pub t b --qos 3
 	refuses 2 "--partition: '-1' is not a whole number" -- fake pub t b --partition -1
@@ -131,8 +312,8 @@ refuses() {
 	is "$(cat r)" "$(record t k a; record t k -; record t k b)"
 	printf '{"body":"","key":"x"}\n{"body":"y"}' | fake pub -J t -Z -k k -X record=r
 	is "$(cat r)" "$(record t k -; record t k y)"
-	refuses 1 "key: the null broker has none" -- fake_text pub t b -k k
-	refuses 1 "body: null" -- fake_text pub t -Z
+	refuses 5 "-k: the null broker has no keys" -- fake_text pub t b -k k
+	refuses 5 "-Z: the null broker cannot tell a null body" -- fake_text pub t -Z
 	refuses 2 "only one of" -- fake pub t -n b
 	refuses 2 "only one of" -- fake pub t -n -l
 }
@@ -200,7 +381,7 @@ refuses() {
 	gcc -std=gnu11 -D_GNU_SOURCE -DMBUS_MODULE -I"$ROOT" -fPIC -shared -DFAKE_CAPS=BROKER_KEY \
 		-o null.so "$ROOT/tests/bats/fake_broker.c"
 	export MBUS_MODULES=$PWD MICRO_BROKER=null
-	refuses 1 "headers: the null broker carries none with this --wire" -- "$MBUS" pub t b -H a:b
+	refuses 5 "-H: the null broker carries no headers" -- "$MBUS" pub t b -H a:b
 	"$MBUS" pub t b -H a:b -X record=r --omit header
 	is "$(cat r)" "$(record t - b)"
 }
@@ -217,7 +398,7 @@ refuses() {
 	done <<- 'END'
 		-o,beginning 0 from=1:0:
 		-o,end 0 from=2:0:
-		-o,stored,-g,g 0 from=3:0:
+		-o,stored,-g,g 0 group=g from=3:0:
 		-o,12 0 from=4:12:
 		-o,-12 0 from=5:12:
 		-o-12 0 from=5:12:
@@ -234,13 +415,15 @@ refuses() {
 	refuses 2 "where to begin is said twice" -- fake_able sub t -o 1 -o 2
 }
 
-@test "sub: --qos, --no-retained, --ack" {
-	fake_able sub t --check -X told=told; told sub "ack=0 qos=-1 no_retained=0 "
-	fake_able sub t --check -X told=told --qos 0 -R --ack after-write; told sub "ack=1 qos=0 no_retained=1 "
-	fake_able sub t --check -X told=told --no-retained --ack none; told sub "ack=2 qos=-1 no_retained=1 "
+@test "sub: --qos, --no-retained, --partition, --ack" {
+	fake_able sub t --check -X told=told; told sub "ack=0 partition=-1 qos=-1 no_retained=0 "
+	fake_able sub t --check -X told=told --qos 0 -R --partition 7 --ack after-write; told sub "ack=1 partition=7 qos=0 no_retained=1 "
+	fake_able sub t --check -X told=told --no-retained --ack none; told sub "ack=2 partition=-1 qos=-1 no_retained=1 "
 	fake sub t --check --ack after-write
 	refuses 5 "has no choice of --ack" -- fake sub t --ack none
 	refuses 5 "QoS" -- fake sub t --qos 1
+	refuses 5 "the null broker has no partitions" -- fake sub t --partition 0
+	refuses 2 "--partition: '-1' is not a whole number" -- fake sub t --partition -1
 	refuses 5 "retain" -- fake sub t -R
 }
 
@@ -252,7 +435,7 @@ refuses() {
 	is "$output$stderr" ""
 	is "$(fake_able sub t -e -c 2 --body -X count=3 -X ends=1 | wc -l)" 2
 	# Not reached: 124, and with a signal the death by it.
-	run --separate-stderr fake_able sub t -e --body -X count=3 -W 300ms
+	run --separate-stderr fake_able sub t -e --body -X count=3 -W 1500ms
 	status_is 124
 	is "$stderr" "mbus: sub: timed out before the end"
 	is "${#lines[@]}" 3
@@ -295,7 +478,7 @@ refuses() {
 	fake sub t -c 2 -X count=2 --raw -D '\t-\x2d' > out; printf 'xxxxxxxxxx\t--xxxxxxxxxx\t--' > want; same_bytes out want
 	fake sub t -c 2 -X count=2 -J -0 | tr '\0' '\n' > out; fake sub t -c 2 -X count=2 -J > want; same_bytes out want
 	fake sub t -c 1 -X count=1 --raw -N > out; printf xxxxxxxxxx > want; same_bytes out want
-	refuses 2 "go with --body, --raw or -J" -- fake sub t -0
+	refuses 2 "go with -J, -f, -F, --body, --raw, --hex or --line" -- fake sub t -0
 	refuses 2 "only one of -D, -0, -N" -- fake sub t --body -0 -N
 	# In and out again.
 	fake sub t -c 3 -X count=3 --body -0 | fake pub t -0 -X record=r

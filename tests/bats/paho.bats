@@ -36,7 +36,7 @@ setup() {
 		start_sub ours -b "$WS" -X version=$v -J -c 3 "w/$v"
 		start_sub theirs -X version=$v -J -c 3 "w/$v"
 		run -0 mbus pub -b "$WS" -X version=$v --qos 0 "w/$v" zero
-		run -0 mbus pub --url "$WS/w/$v" -X version=$v "one"
+		run -0 mbus pub --url "$WS/mqtt" -X version=$v "w/$v" "one"
 		run -0 mbus pub -X version=$v --qos 2 "w/$v" two
 		finish ours
 		is "$status" 0
@@ -107,6 +107,162 @@ setup() {
 	http_proxy=http://127.0.0.1:1 run -0 mbus pub "${PAHO[@]}" p x
 }
 
+@test "the path of ws:// is the WebSocket's, as other clients have it; the topic is an operand" {
+	cat > web.py <<-'END'
+		import os, socket
+		s = socket.create_server(("127.0.0.1", 18836))
+		os.write(8, b"\n")
+		while True:
+		    c, _ = s.accept()
+		    head = c.recv(4096).split(b"\r\n")[0].decode()
+		    print(head, flush=True)
+		    c.close()
+	END
+	start_ready web python3 web.py 18836
+	U=ws://127.0.0.1:18836
+	for a in "$U/ws/x" "$U/ws?token=a%2Fb" "$U/" "$U"; do
+		run --separate-stderr mbus pub --url "$a" -X version=3.1.1 t x
+		status_is 3
+	done
+	run mbus pub -b "$U" -X ws_path=/other -X version=3.1.1 t x
+	status_is 3
+	is "$(< web.out)" "$(printf 'GET %s HTTP/1.1\n' /ws/x '/ws?token=a%2Fb' / /mqtt /other)"
+	run --separate-stderr mbus pub -b "$U/a" -X ws_path=/other t x
+	status_is 2
+	has "$stderr" "one of them"
+	run --separate-stderr mbus sub --check -u "$U/a"
+	status_is 2
+	has "$stderr" topic
+}
+
+# fake: a server by the letter, in Python from stdin: up() accepts a connection and
+# answers CONNECT, take(N) reads a packet whose first byte is N, give("40 02 0001")
+# writes, gone() reads to the end. It has a port of its own, and version 5.
+fake() {
+	{
+		cat <<-'END'
+			import os, socket
+			s = socket.create_server(("127.0.0.1", 18998))
+			os.write(8, b"\n")
+			def packet():
+			    kind, n = c.recv(1), c.recv(1)
+			    return kind and kind[0], c.recv(n[0], socket.MSG_WAITALL) if n and n[0] else b""
+			def take(wanted):
+			    kind, rest = packet()
+			    assert kind == wanted, "%r %s and not %02x" % (kind, rest.hex(), wanted)
+			    return rest
+			def give(text):
+			    c.sendall(bytes.fromhex(text))
+			def up():
+			    global c
+			    c, _ = s.accept()
+			    c.settimeout(10)
+			    take(0x10)
+			    give("20 03 00 00 00")
+			def subscribed():
+			    up()
+			    give("90 04" + take(0x82)[0:2].hex() + "00 02")
+			def gone():
+			    """What it said until it closed."""
+			    said = b""
+			    while part := c.recv(1000):
+			        said += part
+			    return said.hex()
+			def refuse():
+			    s.settimeout(1.5)
+			    try:
+			        s.accept()
+			        assert False, "a connection"
+			    except socket.timeout:
+			        s.settimeout(None)
+		END
+		cat
+	} > fake.py
+	start_ready fake python3 fake.py
+	export MICRO_BROKER_ADDRESS=127.0.0.1:18998
+}
+fake_is_content() {
+	finish fake
+	is "$status" 0
+}
+
+@test "what the library does not look at: topics, texts, sizes; it is not acknowledged either" {
+	fake <<-'END'
+		good = "32 07 0001 61 0007 00 31"
+		for bad in "34 07 0001 ff 0008 00 32", "34 07 0001 00 0008 00 32", "34 07 0001 2b 0008 00 32", \
+		    "34 09 0003 612f23 0008 00 32", "34 0d 0001 61 0008 06 03 0003 41ff42 32":
+		    subscribed()
+		    give(good)
+		    assert take(0x40)[0:2].hex() == "0007"
+		    give(bad)
+		    assert "500" not in gone(), bad
+		subscribed()
+		c.sendall(b"\x34\x87\x10\0\1a\0\x08\0" + b"x" * 2050)
+		assert "500" not in gone()
+	END
+	for i in 1 2 3 4 5; do
+		run --separate-stderr mbus sub "${PAHO[@]}" --reconnect no --body --qos 2 a
+		status_is 3
+		is "$output" 1
+		has "$stderr" "the server breaks MQTT's rules: a "
+	done
+	run --separate-stderr mbus sub "${PAHO[@]}" -X max_packet=2000 --body --qos 2 a
+	status_is 5
+	has "$stderr" "larger than -X mqtt.max_packet=2000"
+	fake_is_content
+}
+
+@test "an answer to a subscription does not confirm an event" {
+	fake <<-'END'
+		for answer in "90 04 %s 00 01", "b0 04 %s 00 00":
+		    up()
+		    give(answer % take(0x32)[3:5].hex())
+		    gone()
+		up()
+		give("40 02" + take(0x32)[3:5].hex())
+		gone()
+	END
+	for i in 1 2; do
+		run --separate-stderr mbus pub -v "${PAHO[@]}" a body
+		status_is 3
+		has "$stderr" "an answer of another kind" "1 unknown"
+	done
+	run --separate-stderr mbus pub -v "${PAHO[@]}" a body
+	status_is 0
+	has "$stderr" "1 confirmed"
+	fake_is_content
+}
+
+@test "what cannot come, and what comes to the same each time, ends the run" {
+	fake <<-'END'
+		up()
+		take(0x82)
+		c.close()
+		for i in range(3):
+		    subscribed()
+		    give("31 08 0003 666f6f 00 31 31 31 06 0003 ff2f61 00")
+		    gone()
+		subscribed()
+		c.close()
+		for i in range(3):
+		    up()
+		    take(0x82)
+		    c.close()
+		refuse()
+	END
+	run --separate-stderr mbus sub "${PAHO[@]}" --check a
+	status_is 3
+	has "$stderr" "a: the connection went when the server was asked for it"
+	run --separate-stderr mbus sub "${PAHO[@]}" --body -c 5 'foo/#'
+	status_is 3
+	is "$output" "$(printf '11\n11\n11')"
+	has "$stderr" "3 times in a row: 127.0.0.1:18998: the server breaks MQTT's rules"
+	run --separate-stderr mbus sub "${PAHO[@]}" a
+	status_is 3
+	has "$stderr" "3 times in a row: " "are lost, as there is no session"
+	fake_is_content
+}
+
 @test "what one driver has not says which one has it" {
 	for o in "-b $WS -X mqtt.driver=mbus" '-X proxy=127.0.0.1:1' '-X ws_path=/x'; do
 		# shellcheck disable=SC2086
@@ -120,6 +276,8 @@ setup() {
 		status_is 5
 		has "$stderr" mqtt.driver=mbus
 	done
+	run --separate-stderr mbus sub "${PAHO[@]}" -X watch_drops=yes t
+	status_is 5
 	run --separate-stderr mbus pub "${PAHO[@]}" -X alias=3 t x
 	status_is 5
 	for o in proxy=a@b:1 proxy= ws_path=x; do

@@ -10,6 +10,7 @@ load ../lib
 
 alike() {
 	sed -E 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]+Z/TIME/g
+		s/mbus\.ports=[0-9]+,[0-9]+/mbus.ports=PORTS/
 		s/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/UUID/g
 		s/127\.0\.0\.1:[0-9]+/127.0.0.1:PORT/g
 		s/demo\.[0-9a-f]{8}/demo.TOPIC/g'

@@ -84,8 +84,8 @@ for line in open("sub.out"):
 	finish sub
 	has "$(sed -n 1p sub.out)" '"topic_b64":"/wEgdA=="' '"body":null'
 	has "$(sed -n 2p sub.out)" '"topic":"T"' '"body":""'
-	pub_is 1 --wire raw T -m x -H a:b
-	has "$stderr" 'headers: the redis broker carries none with this --wire'
+	pub_is 5 --wire raw T -m x -H a:b
+	has "$stderr" '-H: the bare body of a channel has no room for it'
 }
 
 @test "100,000 events in order to two subscribers, without loss" {

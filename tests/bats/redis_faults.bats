@@ -98,14 +98,15 @@ in_order() {
 @test "the server stops for a while: nothing is lost" {
 	firehose pub
 	wait_for stream_is_at 2000
-	kill -STOP "${PID[redis-main]}"
+	freeze redis-main
 	sleep 0.5
-	kill -CONT "${PID[redis-main]}"
+	thaw redis-main
 	finish pub 30
 	is "$status" 0
 	is "$(redis_cli xlen S)" 200000
 }
 
+# Each window would be lost after the other: the run ends.
 @test "the server stops for longer than -W: unknown is what was sent, the rest is refused" {
 	head -c 20000 /dev/zero | tr '\0' x > line
 	for ((i = 0; i < 1900; i++)); do cat line; echo; done > rest
@@ -114,21 +115,75 @@ in_order() {
 	exec 7> pub.in
 	seq 100 >&7
 	wait_for stream_is_at 100
-	kill -STOP "${PID[redis-main]}"
-	cat rest >&7 3>&- &
+	freeze redis-main
+	cat rest >&7 3>&- 2> /dev/null &
 	exec 7>&-
-	sleep 1.2
-	kill -CONT "${PID[redis-main]}"
-	finish pub 30
+	finish pub 5
+	thaw redis-main
+	is "$status" 3
+	wait_for redis_idle
 	truthful pub "$(redis_cli xlen S)"
-	has "$(cat pub.err)" 'no answer within 0.5 s' 'not sent within 0.5 s'
+	has "$(cat pub.err)" 'no answer to anything within 0.5 s'
+}
+
+# redis_idle: it has done what it was sent.
+redis_idle() {
+	local was
+
+	was=$(redis_cli xlen S)
+	sleep 0.2
+	[ "$(redis_cli xlen S)" = "$was" ]
+}
+
+# What TLS has encrypted of an event, and could not send, cannot be taken out of the
+# connection any more: cutting there would put other bytes under what counts on it, and
+# the server would read pieces of bodies as commands.
+@test "a slow line, plain and over TLS: no byte of an event is ever read as a command" {
+	local tls
+
+	redis_certs "$PWD/certs"
+	redis_start line
+	python3 - > in <<-'PY'
+		import random
+		random.seed(11)
+		for i in range(6000):
+		    piece = f"{i} SET pwned yes\r\n"
+		    print((piece * 300)[:random.randint(1000, 4000)], end="\0")
+	PY
+	for tls in '' s; do
+		redis_cli del S > /dev/null
+		start_ready relay "$ROOT/tests/tools/relay" --ready-fd 8 7001 \
+			"127.0.0.1:$([ "$tls" ] && echo "$REDIS_TLS_PORT" || echo "$REDIS_PORT")" 7002
+		# The server answers, but the line takes a third of it in the time.
+		exec 8<> /dev/tcp/127.0.0.1/7002
+		echo "limit 1500000 up" >&8
+		read -r -t 5 _ <&8
+		exec 8>&-
+		run --separate-stderr timeout 60 mbus pub -v "${X[@]}" --wire raw -0 -W 1 --inflight 100000 \
+			${tls:+--tls-ca certs/ca.crt} -b "redis$tls://127.0.0.1:7001" S < in
+		status_is 1
+		echo "$stderr" > pub.err
+		stop relay
+		wait_for redis_idle
+		is "$(redis_cli get pwned)" ''
+		truthful pub "$(redis_cli xlen S)"
+		has "$(cat pub.err)" 'not sent within 1 s'
+		# Every entry is one of the bodies, and in their order.
+		mbus sub -b "127.0.0.1:$REDIS_PORT" "${X[@]}" --raw -0 -o beginning -e S > got
+		python3 - <<-'PY'
+			want = open("in", "rb").read().split(b"\0")[:-1]
+			at = 0
+			for body in open("got", "rb").read().split(b"\0")[:-1]:
+			    at = want.index(body, at) + 1
+		PY
+	done
 }
 
 @test "one event that gets no answer" {
-	kill -STOP "${PID[redis-main]}"
+	freeze redis-main
 	run --separate-stderr timeout 10 mbus pub --connect-timeout 0.3 T x
 	status_is 3
-	kill -CONT "${PID[redis-main]}"
+	thaw redis-main
 	mkfifo in
 	mbus pub -v -W 0.4 -l T < in 3>&- 2> slow.err &
 	PID[slow]=$!
@@ -136,10 +191,10 @@ in_order() {
 	echo one >&7
 	wait_for grep -q connected slow.err || true
 	sleep 0.3
-	kill -STOP "${PID[redis-main]}"
+	freeze redis-main
 	echo two >&7
 	wait_for grep -q 'no answer within 0.4 s' slow.err
-	kill -CONT "${PID[redis-main]}"
+	thaw redis-main
 	echo three >&7
 	exec 7>&-
 	finish slow
@@ -200,16 +255,16 @@ in_order() {
 
 @test "a server that says nothing any more is noticed" {
 	start_sub sub --body -X redis.keepalive=0.6s T
-	kill -STOP "${PID[redis-main]}"
+	freeze redis-main
 	wait_for grep -q 'nothing heard for' sub.err
-	kill -CONT "${PID[redis-main]}"
+	thaw redis-main
 	wait_for grep -q 'again after' sub.err
 	start_sub reader --body -X redis.keepalive=0.6s "${X[@]}" S
 	sleep 1.5
 	is "$(cat reader.err)" ''
-	kill -STOP "${PID[redis-main]}"
+	freeze redis-main
 	wait_for grep -q 'nothing heard for' reader.err
-	kill -CONT "${PID[redis-main]}"
+	thaw redis-main
 }
 
 @test "the server cuts a subscriber that is too slow: it is said, with the setting" {
@@ -276,3 +331,144 @@ in_order() {
 	wait_for redis_has T 1
 }
 redis_has() { [ "$(redis_cli xlen "$1")" = "$2" ]; }
+
+# demote NAME MASTER: from now on it is a replica of the other.
+demote() {
+	local port=${REDIS_PORTS[$2]}
+
+	redis_use "$1"
+	redis_cli replicaof 127.0.0.1 "$port" > /dev/null
+	redis_use "$2"
+	redis_cli replicaof no one > /dev/null
+}
+
+# A failover: what was the master refuses, and another of the addresses is it.
+@test "READONLY: pub and a group's member go to the next address" {
+	redis_start b --replicaof 127.0.0.1 "${REDIS_PORTS[main]}"
+	both=127.0.0.1:${REDIS_PORTS[main]},127.0.0.1:${REDIS_PORTS[b]}
+	replicated() { redis_use b; redis_cli info replication | grep -q 'master_link_status:up'; }
+	wait_for replicated
+	redis_use main
+	start_sub member --body -g g -b "$both" "${X[@]}" -o beginning S
+	mkfifo pub.in
+	start pub mbus pub -v "${X[@]}" --reconnect always -b "$both" -l S
+	exec 7> pub.in
+	seq 100 >&7
+	wait_for lines_in member.out 100
+	redis_use b
+	wait_for stream_is_at 100
+	demote main b
+	seq 101 3000 >&7
+	exec 7>&-
+	finish pub 30
+	is "$status" 0
+	redis_use b
+	is "$(redis_cli xlen S)" 3000
+	wait_for -t 20 lines_in member.out 3000
+	is "$(cat member.out)" "$(seq 3000)"
+	has "$(cat pub.err)" 'this server is a replica' "connected to 127.0.0.1:${REDIS_PORTS[b]} again"
+	# Without other addresses it is refused; never live, it is the end.
+	run --separate-stderr timeout 10 mbus pub -b "127.0.0.1:${REDIS_PORTS[main]}" "${X[@]}" S x
+	status_is 1
+	run --separate-stderr timeout 10 mbus sub --check -g new -b "127.0.0.1:${REDIS_PORTS[main]}" "${X[@]}" S
+	[ "$status" = 3 ] || fail "status $status" "$stderr"
+}
+
+@test "a silent server is noticed while events are under way" {
+	mkfifo pub.in
+	start pub mbus pub -X redis.keepalive=1s -W 60 -l T
+	exec 7> pub.in
+	echo one >&7
+	sleep 0.3
+	freeze redis-main
+	echo two >&7
+	finish pub 5
+	is "$status" 3
+	has "$(cat pub.err)" 'nothing heard for 1'
+	exec 7>&-
+}
+
+@test "a payload that is almost an envelope is shown as it came" {
+	payload='{"Header":{"a":"x\u0041y"},"Body":"aGVsbG8=" junk'
+	for wire in auto micro raw; do
+		start_sub sub --body --wire $wire -c 1 T
+		redis_cli publish T "$payload" > /dev/null
+		finish sub
+		is "$(cat sub.out)" "$payload"
+	done
+}
+
+# by_relay: from here on mbus speaks to the server through tests/tools/relay.
+by_relay() {
+	start_ready relay "$ROOT/tests/tools/relay" --ready-fd 8 7001 "127.0.0.1:$REDIS_PORT" 7002
+	export MICRO_BROKER_ADDRESS=127.0.0.1:7001
+}
+# relay COMMAND...: returns when it is done.
+relay() {
+	local answer fd
+
+	exec {fd}<> /dev/tcp/127.0.0.1/7002
+	echo "$*" >&"$fd"
+	read -r -t 5 answer <&"$fd"
+	exec {fd}>&-
+	[ "$answer" = ok ] || fail "relay $*: $answer"
+}
+
+@test "a server that hangs up at what a subscription asks: never live, and live before" {
+	local n last form
+
+	by_relay
+	redis_cli xadd S '*' a 1
+	# Behind the greeting each of its questions, up to the first read, which does not
+	# wait: who hangs up while one waits may have been restarted.
+	for last in 2 2s 4; do
+		case $last in
+		2) form= ;;
+		2s) form='-X redis.mode=stream' ;;
+		4) form='-X redis.mode=stream -g G' ;;
+		esac
+		for ((n = 2; n <= ${last%s}; n++)); do
+			relay hang-up $n
+			# shellcheck disable=SC2086
+			run --separate-stderr timeout 30 mbus sub $form --body S
+			is "$status" 3
+			has "$stderr" 'Connection reset by peer'
+			relay pass
+			# shellcheck disable=SC2086
+			start_sub sub -v $form --body S
+			relay hang-up $n
+			relay cut
+			finish sub 30
+			is "$status" 3
+			has "$(cat sub.err)" ' again after' '3 times in a row'
+			relay pass
+		done
+	done
+}
+
+@test "a server that hangs up now and then, with events between: sub goes on" {
+	local i form
+
+	by_relay
+	for form in "" "-X redis.mode=stream" "-X redis.mode=stream -g G"; do
+		relay pass
+		# shellcheck disable=SC2086
+		start_sub sub $form --body T
+		for i in 1 2 3 4; do
+			relay hang-up 2
+			relay cut
+			wait_for [ -s sub.err ]
+			relay pass
+			# shellcheck disable=SC2086
+			wait_for comes_through $i $form
+		done
+		stop sub TERM
+		is "$status" 0
+	done
+}
+# comes_through WORD OPTION...: what is published now, it prints.
+comes_through() {
+	if [ "${2-}" ]; then redis_cli xadd T '*' body "$1"; else redis_cli publish T "$1"; fi > /dev/null
+	sleep 0.05
+	grep -qx "$1" sub.out
+}

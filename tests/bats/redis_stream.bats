@@ -87,8 +87,16 @@ assert events[2]["body"] == "" and events[2]["key"] == "", events[2]'
 	read_is $'c\nd\ne' -o "${ids[2]}" -e S
 	read_is 'c' -o "${ids[2]}" -c 1 S
 	read_is '' -o end -e S
-	read_is '' -o beginning -e none
-	read_is '' -o -3 -e none
+	for o in beginning -3 end; do
+		run --separate-stderr mbus sub "${X[@]}" -o $o -e none
+		status_is 5
+		has "$stderr" 'none: there is no such stream'
+		run --separate-stderr mbus sub "${X[@]}" -o $o -g g -e none
+		status_is 5
+		is "$(redis_cli exists none)" 0
+	done
+	redis_cli xgroup create empty g 0 mkstream > id
+	read_is '' -o beginning -e empty
 	redis_cli xadd T 5000-1 body early > id
 	redis_cli xadd T 7000-0 body later > id
 	redis_cli xadd T 9000-0 body latest > id
@@ -233,5 +241,117 @@ assert events[2]["body"] == "" and events[2]["key"] == "", events[2]'
 	pub_lines S two
 	wait_for lines_in a.out 2
 	is "$(cat a.out)" $'one\ntwo'
-	has "$(cat a.err)" 'the group g had gone; made again'
+	has "$(cat a.err)" 'the group g had gone, and its stream; made again'
+}
+
+# Its place is known to the member, and not to be taken for the beginning.
+@test "a group that is destroyed under a member goes on where that was" {
+	start_sub a --body -g g "${X[@]}" S
+	pub_lines S one two
+	wait_for lines_in a.out 2
+	redis_cli xgroup destroy S g > /dev/null
+	pub_lines S three
+	wait_for lines_in a.out 3
+	sleep 0.3
+	is "$(cat a.out)" $'one\ntwo\nthree'
+	has "$(cat a.err)" 'the group g had gone; made again, behind'
+	wait_for pending_of S g 0
+}
+pending_of() { [ "$(redis_cli xpending "$1" "$2" | head -n 1)" = "$3" ]; }
+
+@test "users with the commands that mbus-redis(7) lists, and no other" {
+	acl() { redis_cli acl setuser u reset on '>pw' '~*' '&*' "$@" > acl.out; }
+	as_u() { MBUS_PASSWORD=pw timeout 10 mbus "$@" --username u; }
+
+	acl +xadd +ping
+	as_u pub "${X[@]}" S one
+	acl +xread +xrevrange +ping
+	is "$(as_u sub "${X[@]}" --body -o beginning -c 1 S)" one
+	acl +xread +xrevrange +ping +exists
+	is "$(as_u sub "${X[@]}" --body -o beginning -e S)" one
+	acl +xread +ping
+	run --separate-stderr as_u sub "${X[@]}" -o beginning -c 1 S
+	status_is 4
+	acl +xreadgroup +xrevrange +xgroup +xack +xautoclaim +xclaim +xpending +client +ping
+	run --separate-stderr as_u sub "${X[@]}" --body -o beginning -g g -c 1 S
+	status_is 0
+	is "$output$stderr" one
+	is "$(redis_cli xpending S g | head -n 1)" 0
+	acl +publish +ping
+	as_u pub T x
+	acl +subscribe +unsubscribe +ping
+	as_u sub --check T
+}
+
+# How the errors are told apart in backends/redis/redis_error.c stands in the manual.
+@test "the errors that pass are those of the manual" {
+	while read -r word; do
+		grep -qE "^\.It .*$word" "$ROOT/man/mbus-redis.7" || fail "mbus-redis(7) does not know $word"
+	done < <(sed -nE 's/^\t\{ "([A-Z]+( Redis| max number of clients)?)[^"]*", ERR_[A-Z]+, (NEXT|SAME), .*/\1/p' \
+		"$ROOT/backends/redis/redis_error.c" | tee words)
+	[ "$(wc -l < words)" -ge 7 ]
+}
+
+# missing FILE: how many it says there were.
+missing() { awk '/ missing: trimmed or deleted before / { n += $5 } END { print n + 0 }' "$1"; }
+nothing_missing() { [ "$(missing sub.err)" = "$1" ]; }
+
+@test "a stream that is trimmed past its reader: how many are missing is said" {
+	# One that stands still.
+	start_sub sub "${X[@]}" --body S
+	seq 10 | mbus pub "${X[@]}" -l S
+	wait_for lines_in sub.out 10
+	freeze sub
+	seq 1000 | mbus pub "${X[@]}" -X redis.trim=50 -l S
+	thaw sub
+	wait_for -t 20 grep -qx 1000 sub.out
+	wait_for nothing_missing $((1010 - $(wc -l < sub.out)))
+	[ "$(missing sub.err)" -gt 900 ]
+	# One whose connection goes, and who has got what is there when it is back.
+	got=$(wc -l < sub.out)
+	was=$(missing sub.err)
+	seq 2000 3999 | mbus pub "${X[@]}" -X redis.trim=20 -l S
+	wait_for -t 20 grep -qx 3999 sub.out
+	wait_for nothing_missing $((was + 2000 - ($(wc -l < sub.out) - got)))
+	# Nothing is said of one that has them all.
+	seq 100 | mbus pub "${X[@]}" -l S
+	wait_for grep -qx 100 sub.out
+	sleep 0.5
+	nothing_missing $((was + 2000 - ($(wc -l < sub.out) - 100 - got)))
+	stop sub
+	is "$status" 0
+}
+
+@test "and to one that was away, from where it stopped; deleted ones count" {
+	start_sub sub "${X[@]}" --body -o beginning S
+	seq 10 | mbus pub "${X[@]}" -l S
+	wait_for lines_in sub.out 10
+	freeze sub
+	redis_cli client kill type normal skipme yes > out
+	seq 11 1010 | mbus pub "${X[@]}" -X redis.trim=100 -l S
+	redis_cli xdel S "$(redis_cli xrevrange S + - count 3 | grep '^[0-9]*-[0-9]*$' | tail -n 1)" > out
+	thaw sub
+	wait_for grep -qx 1010 sub.out
+	wait_for nothing_missing 901
+	is "$(wc -l < sub.out)" 109
+}
+
+@test "a group whose next entries were trimmed while no member was there: how many" {
+	mbus sub "${X[@]}" -g G -W 200ms S > out || true
+	seq 10 | mbus pub "${X[@]}" -l S
+	mbus sub "${X[@]}" -g G -c 10 --body S > out
+	seq 1000 | mbus pub "${X[@]}" -X redis.trim=10 -l S
+	start_sub sub "${X[@]}" -g G --body S
+	wait_for lines_in sub.out 10
+	wait_for nothing_missing 990
+	has "$(cat sub.err)" 'before the group got to them'
+	stop sub
+	# It has been told.
+	run --separate-stderr mbus sub "${X[@]}" -g G -W 300ms S
+	is "$stderr" 'mbus: sub: timed out: no event'
+	# A user who may not ask is not told, and no error.
+	redis_cli acl setuser may on '>secret' '~*' nocommands +xread +xrevrange +ping > out
+	MBUS_PASSWORD=secret start_sub sub --username may "${X[@]}" --body -o beginning S
+	wait_for lines_in sub.out 10
+	is "$(cat sub.err)" ''
 }

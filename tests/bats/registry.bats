@@ -26,11 +26,16 @@ watch() {
 @test "nothing registered: an empty list, and get exits 5 with what to do" {
 	run --separate-stderr mbus registry list
 	status_is 0
-	is "$output$stderr" ""
+	is "$output" ""
+	is "$stderr" "mbus: registry: warning: no service is registered (mdns)"
 	run --separate-stderr mbus registry get nosuch
 	status_is 5
 	is "$output" ""
-	has "$stderr" "mbus: registry: " nosuch "registry list" "-v"
+	has "$stderr" "mbus: registry: service not found: nosuch" "registry mdns" "--registry" \
+		"MICRO_REGISTRY" "registry list" "-v"
+	run --separate-stderr mbus registry --registry file --registry-address ./there get nosuch
+	status_is 5
+	has "$stderr" "service not found: nosuch" "registry file at ./there"
 }
 
 @test "get: a line a node, sorted, each once" {
@@ -97,6 +102,10 @@ zeta"
 	local args
 
 	for args in "" "nosuch" "get" "get a b" "list a" "watch a b" "list -c 1" "get -c 1 a" \
+	    "wait" "wait a b" "wait -J a" "wait -l a" "get -l a" "list --select" "watch --select a" \
+	    "get --strategy random a" "get --select --strategy nosuch a" "get --select --hash-key k a" \
+	    "get --select --strategy hash a" "get --select --strategy random --hash-key k a" \
+	    "list --hash-key k" \
 	    "-W 0 list" "-X nosuch=1 list" "-X mdns.nosuch=1 list" "-X mdns.wait=x list" \
 	    "-X mdns.domain=a..b list" "-X mdns.interface=nosuch0 list" "get a..b" "--nosuch list"; do
 		# shellcheck disable=SC2086
@@ -234,7 +243,7 @@ greeter  1.5  greeter-5  10.77.0.1:9005  a=b topic=t"
 	start_sub s orders.new
 	for v in 2 3 4 5; do
 		run --separate-stderr "gm-v$v" reg get micro.http.broker
-		matches "$output" '\{"name":"micro.http.broker","version":"ff.http.broadcast","nodes":\[\{"id":"orders.new-[0-9a-f-]{36}","address":"127.0.0.1:[0-9]+","metadata":\{"broker":"http","secure":"false","topic":"orders.new"\}\}\]\}'
+		matches "$output" '\{"name":"micro.http.broker","version":"ff.http.broadcast","nodes":\[\{"id":"orders.new-[0-9a-f-]{36}","address":"127.0.0.1:[0-9]+","metadata":\{"broker":"http","mbus.ports":"[0-9,]+","secure":"false","topic":"orders.new"\}\}\]\}'
 	done
 	run --separate-stderr gm-v1 reg get go.micro.http.broker
 	has "$output" '"name":"go.micro.http.broker"' '"id":"orders.new-' '"topic":"orders.new"'

@@ -66,8 +66,8 @@ clean() {
 }
 
 @test "the address that a backend sees has no user in it" {
-	fake_able pub -X told=told -u "null://me:$S@h:1/a/b?x=1,null://h2" body
-	has "$(cat told)" " address=null://h:1?x=1,null://h2 "
+	fake_able pub -X told=told -u "null://me:$S@h:1/a/b?qos=1,null://h2" body
+	has "$(cat told)" " address=null://h:1,null://h2 "
 	fake_able pub -X told=told -b "h:1" t body
 	has "$(cat told)" " address=h:1"
 }
@@ -179,16 +179,16 @@ clean() {
 @test "nobody but root reads the memory, and there is no core dump" {
 	printf '%s\n' "$S" > pw; chmod 600 pw
 	mkdir cores; chmod 777 cores .; cd cores || return
-	start plain sh -c 'ulimit -c unlimited; exec "$@"' sh "${ABLE[@]}" sub t --ready-fd 1
-	start secret sh -c 'ulimit -c unlimited; exec "$@"' sh "${ABLE[@]}" sub t --ready-fd 1 --password-file ../pw
-	wait_for grep -q ready plain.out
-	wait_for grep -q ready secret.out
+	start plain sh -c 'ulimit -c unlimited; exec "$@"' sh "${ABLE[@]}" sub t --ready-fd 2
+	start secret sh -c 'ulimit -c unlimited; exec "$@"' sh "${ABLE[@]}" sub t --ready-fd 2 --password-file ../pw
+	wait_for grep -q ready plain.err
+	wait_for grep -q ready secret.err
 	# Of a process that may not be dumped, all of /proc/PID is root's, whoever's it is.
 	if other_user true 2> /dev/null; then
-		start user "${USER[@]}" "${ABLE[@]}" sub t --ready-fd 1
-		start other env MBUS_PASSWORD="$S" "${USER[@]}" "${ABLE[@]}" sub t --ready-fd 1
-		wait_for grep -q ready user.out
-		wait_for grep -q ready other.out
+		start user "${USER[@]}" "${ABLE[@]}" sub t --ready-fd 2
+		start other env MBUS_PASSWORD="$S" "${USER[@]}" "${ABLE[@]}" sub t --ready-fd 2
+		wait_for grep -q ready user.err
+		wait_for grep -q ready other.err
 		is "$(stat -c %u "/proc/${PID[user]}/environ")" 65534
 		is "$(stat -c %u "/proc/${PID[other]}/environ")" 0
 		other_user cat "/proc/${PID[user]}/environ" > /dev/null
@@ -196,7 +196,8 @@ clean() {
 		status_is 1
 	fi
 	kill -ABRT "${PID[secret]}" "${PID[plain]}"
-	finish secret && is "$status" 134
+	finish secret
+	is "$status" 134
 	finish plain
 	rm -f plain.out plain.err secret.out secret.err user.* other.*
 	if compgen -G '*' > /dev/null; then
@@ -265,9 +266,26 @@ clean() {
 	say pub --url "null://me:$S/x@host" b
 	say pub --url "null://me:a$S@host,null://me:b$S@host" b
 	say pub -b "me:$S@host://" b
+	say pub --url "me:$S@host" b
+	say pub -B "null://me:$S x@host" t b
+	say pub -B "null://me:$S" t b
+	say pub --reconnect "null://me:$S@h" t b
+	say pub --reconnect "me:$S@h" t b
+	say sub -W "me:$S@h" t
 	say pub --registry "a://b:$S@c" -B http t b
 	clean out.* err.*
 	[ $n -gt 40 ]
+}
+
+@test "every variable with a password is cleared, however many there are" {
+	local i vars=()
+
+	for i in $(seq 40); do vars+=("MBUS_X$i=null://u:$S@h$i"); done
+	start_ready many env "${vars[@]}" "MICRO_BROKER_ADDRESS=null://u:$S@h" "${ABLE[@]}" sub t -X told=told --ready-fd 8
+	has "$(cat told)" "password=$S"
+	tr '\0' '\n' < "/proc/${PID[many]}/environ" > environ
+	is "$(grep -c '^MBUS_X' environ)" 40
+	clean environ
 }
 
 @test "-X: a secret is in a file, and shown by nothing" {

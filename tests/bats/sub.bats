@@ -30,8 +30,10 @@ xxxxxxxxxx
 }
 
 @test "--body, --raw, -J and --max-body" {
-	fake sub t -X count=2 -c 2 --body > out && is "$(cat out)" $'xxxxxxxxxx\nxxxxxxxxxx'
-	fake sub t -X count=2 -c 2 --raw > out && is "$(cat out)" xxxxxxxxxxxxxxxxxxxx
+	fake sub t -X count=2 -c 2 --body > out
+	is "$(cat out)" $'xxxxxxxxxx\nxxxxxxxxxx'
+	fake sub t -X count=2 -c 2 --raw > out
+	is "$(cat out)" xxxxxxxxxxxxxxxxxxxx
 	is "$(fake sub t -X count=1 -c 1 -J)" '{"v":1,"n":1,"topic":"t","ts":"2026-11-18T11:06:40.000001Z","headers":{"id":"1"},"body":"xxxxxxxxxx","len":10,"meta":{"broker":"null","wire":"micro","ts":"recv"}}'
 	has "$(fake sub t -X count=1 -c 1 --max-body 3)" $'10 B\nid: 1\n\nxxx\n... 7 more bytes (--max-body all'
 	fake sub t -X count=1 -X size=5000 -c 1 > out
@@ -50,7 +52,7 @@ xxxxxxxxxx
 @test "usage errors" {
 	local args
 	for args in '' '-J --raw t' '--body -J t' 't t' 't -t t' '-c 0 t' '-c x t' '--ready-fd 99 t' '-W x t' \
-	    '-f %s t' '-D ; t' '-N --raw -0 t' '-o middle t' '--hex t'; do
+	    '-f %y t' '-D ; t' '-N --raw -0 t' '-o middle t' '--hexx t'; do
 		# shellcheck disable=SC2086
 		run --separate-stderr fake sub $args
 		status_is 2
@@ -126,7 +128,7 @@ xxxxxxxxxx
 	t0=$(now_ms)
 	fake sub t --body | true
 	[ $(($(now_ms) - t0)) -lt 1000 ]
-	fake sub t --body -c 100000 -X count=1000000 -X batch=1000 | head -n 1 > out
+	fake sub t --body -w 60 -X count=1000000 -X batch=1000 | head -n 1 > out
 }
 
 @test "stdout that cannot be written is 6" {
@@ -171,33 +173,125 @@ xxxxxxxxxx
 	is "$(acked)" 1-200000
 }
 
-@test "a reader that does not read does not hold up the end" {
-	local t0
+# standing [OPTION...]: a sub whose reader (descriptor 7) does not read, with the pipe
+# full, so that an event is partly out. Its bodies are a thousand bytes and tell their end.
+standing() {
+	rm -f sub.out acks
 	mkfifo sub.out
-	t0=$(now_ms)
-	start sub "${FAKE[@]}" sub t --body -X count=500 -X size=1000 -X batch=500 -c 500 -W 300ms
+	start sub "${FAKE[@]}" sub t --body -X count=200000 -X size=1000 -X batch=100 -X acks=acks "$@"
 	exec 7< sub.out
-	finish sub
-	is "$status" 124
-	has "$(cat sub.err)" 'stdout is full'
-	[ $(($(now_ms) - t0)) -lt 5000 ]
-	start sub "${FAKE[@]}" sub t --body -X count=500 -X size=1000 -X batch=500 -c 500 -X acks=acks
 	wait_for grep -qs pause acks
+}
+# whole_lines FILE: nothing in it is a piece of an event.
+whole_lines() {
+	[ -s "$1" ]
+	is "$(grep -cvE '^x{1000}$' "$1")" 0
+	is "$(tail -c 1 "$1" | od -An -c | tr -d ' ')" '\n'
+}
+
+@test "sub ends at an event's end: what is partly out goes out, what is behind it is dropped and said" {
+	local n
+
+	standing --verbose
+	kill "${PID[sub]}"
+	# Longer than a slow reader is waited for.
+	sleep 2
+	kill -0 "${PID[sub]}"
+	cat <&7 > got
+	finish sub
+	is "$status" 0
+	whole_lines got
+	n=$(wc -l < got)
+	[ "$n" -ge 60 ]
+	is "$(acked)" "1-$n"
+	matches "$(grep full sub.err)" 'mbus: sub: warning: stdout is full: [0-9]+ events \([0-9]+ bytes\) were not written'
+	exec 7<&-
+	# A reader that is slow only gets all that had come.
+	standing
+	kill "${PID[sub]}"
+	{ sleep 0.5; cat; } <&7 > got
+	finish sub
+	is "$status" 0
+	is "$(cat sub.err)" ''
+	whole_lines got
+	[ "$(wc -l < got)" -gt 200 ]
+	is "$(acked)" "1-$(wc -l < got)"
+	exec 7<&-
+}
+
+@test "an event that stays cut off is status 6, in bounded time; a second signal ends at once" {
+	local t0
+
+	standing
+	t0=$(now_ms)
+	stop sub
+	is "$status" 6
+	[ $(($(now_ms) - t0)) -lt 9000 ]
+	has "$(cat sub.err)" 'events (' 'stdout is full: the last event is cut off, ' 'of its bytes were not written'
+	is "$(acked)" 1-65
+	exec 7<&-
+	# With a task unfinished, and by -W, too.
+	standing -c 200000 -W 3
+	finish sub 15
+	is "$status" 6
+	has "$(cat sub.err)" 'timed out: ' 'the last event is cut off'
+	exec 7<&-
+	standing
+	kill "${PID[sub]}"
+	sleep 0.3
+	t0=$(now_ms)
 	stop sub
 	is "$status" 143
-	is "$(acked)" 1-0
+	[ $(($(now_ms) - t0)) -lt 900 ]
 	exec 7<&-
-	rm acks
-	start sub "${FAKE[@]}" sub t --body -X count=200000 -X size=1000 -X batch=100 -X acks=acks
-	exec 7< sub.out
-	wait_for grep -qs pause acks
+}
+
+@test "an idle second costs no CPU, whoever is waited for" {
+	start_ready idle "${FAKE[@]}" sub t --ready-fd 8
+	start_ready quiet "${FAKE[@]}" sub t --ready-fd 8 -w 100 -W 100
+	# The reader of stdout has gone before the subscription was live.
+	start early sh -c '"$@" | true' sh "${FAKE[@]}" sub late -X late=60000
+	standing
+	idle_costs_nothing idle
+	idle_costs_nothing quiet
+	idle_costs_nothing sub
+	PID[pub]=$(pgrep -P "${PID[early]}" mbus)
+	idle_costs_nothing pub
+	start topics "${FAKE[@]}" topics -X delay=60000
+	sleep 0.2
+	idle_costs_nothing topics
+	exec 7<&-
+}
+
+@test "stdout counts once the subscription is live; gone before -c or -e: 1; --check does not look" {
+	# shellcheck disable=SC2016
+	gone_() {
+		run --separate-stderr bash -c 'f=$1; shift; "$@" | true; exit "${PIPESTATUS[0]}"' gone_ "" "${ABLE[@]}" sub "$@"
+		is "$output" ""
+	}
+	gone_ forbidden --check; status_is 4
+	gone_ forbidden; status_is 4
+	gone_ late --check -X late=500; status_is 0
+	is "$stderr" ''
+	gone_ late -X late=500; status_is 0
+	is "$stderr" ''
+	gone_ t -c 5; status_is 1
+	is "$stderr" 'mbus: sub: the reader of stdout has gone before -c was reached'
+	gone_ t -e; status_is 1
+	is "$stderr" 'mbus: sub: the reader of stdout has gone before the end'
+	gone_ t -X connect=refused -c 1; status_is 3
+	gone_ t -X connect=hang -W 300ms; status_is 124
+}
+
+@test "several topics: ready and at the end with the last of them" {
+	local t0
+
 	t0=$(now_ms)
-	stop sub
-	[ $(($(now_ms) - t0)) -lt 3000 ]
-	is "$status" 0
-	has "$(cat sub.err)" 'stdout is full'
-	exec 7<&-
-	[ "$(acked | cut -d- -f2)" -le 66 ]
+	fake_able sub t late --check -X late=700
+	[ $(($(now_ms) - t0)) -ge 700 ]
+	t0=$(now_ms)
+	is "$(fake_able sub late t -e --body -X count=3 -X ends=1 -X late=700 | wc -l)" 3
+	[ $(($(now_ms) - t0)) -ge 700 ]
 }
 
 # ---- being live ----
@@ -218,9 +312,24 @@ xxxxxxxxxx
 	run --separate-stderr fake sub t --ready 'sleep 30 > /dev/null 2>&1 & exit 3' -X count=1 -X every=300 -c 1 --body
 	status_is 0
 	has "$stderr" "the command's exit status is 3"
-	run --separate-stderr fake sub forbidden --ready 'echo no' --ready-fd 1
+	run --separate-stderr fake sub forbidden --ready 'echo no' --ready-fd 2
 	status_is 4
 	is "$output" ''
+}
+
+@test "--ready-fd 1 would put its word among the events: refused" {
+	run --separate-stderr fake sub t --ready-fd 1
+	status_is 2
+	has "$stderr" '--ready-fd: 1 is stdout, where the events go'
+	is "$output" ''
+}
+
+@test "-v says which form events come in" {
+	run --separate-stderr fake sub -v t -c 2 -X count=2
+	has "$stderr" "t: events come in go-micro's envelope"
+	is "$(grep -c 'events come' <<< "$stderr")" 1
+	run --separate-stderr fake sub -v t -c 2 -X count=2 -X meta=1
+	has "$stderr" 't: events come as bare bodies'
 }
 
 @test "-v says on stderr what is subscribed; nothing else goes to stdout" {

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: Apache-2.0
 #
 # The battery: one list of tests (*.bats here) that every broker passes, each broker
@@ -12,18 +12,23 @@
 #	BROKER=NAME		for -B
 #	OPTIONS=(...)		what else every mbus is given
 #	LACKS='TAG...'		tests with these tags do not apply, and a word why
-#	CARRIES='CAP...'	what its default wire carries, as --list -J names it,
+#	CARRIES='CAP...'	what its default wire carries, as --list -J names it (and
+#				plain-header, see events),
 #	CARRIES_RAW='CAP...'	and what --wire raw does
 #	KEEPER=(...)		sub's options, by which one takes up what another left
 #	SPREAD=(...)		pub's options, by which each member of a group gets something
+#	BURSTS=1		groups are given their events in bursts
 #	QUICK=(...)		pub's options, by which a dead connection is soon noticed
+#	ALIVE=(...)		and those of both, where nothing is under way, after 2 s
 #	TOPICS=(...)		topics that it can have
 #	WINDOW_KB=N		its window, of events of 1 KB
 #	SMALL_KB=N		the memory that a sub nobody reads may have (40000)
+#	CUTS_SLOW=1		its server cuts a subscriber that is slow, lenient or not
 #	BEHIND=ADDRESS		where the server listens for the relay, if that is not
 #				where it listens for all
 #	serve NAME PORT KIND [CERTIFICATE]	starts the server as NAME and waits
-#				until it serves; once more after it has ended: with what it kept
+#				until it serves; once more after it has ended: with what it kept.
+#				It listens at $AT, or 127.0.0.1
 #
 # A test that has several members of a group says PARTS=N before that, for brokers that
 # have to know.
@@ -31,14 +36,18 @@
 # The kinds of a server: plain (as it comes); lenient (does not cut or drop who is
 # slow); durable (what it has confirmed it has after SIGKILL); users (mbus, secret
 # may all; reader, reader may subscribe only; writer, writer may publish only; nobody
-# else comes in); tls CERTIFICATE; mtls CERTIFICATE (and wants one of `ca`).
+# else comes in); forbidden (reader and writer come in, and may nothing); tls CERTIFICATE
+# (and lenient); mtls CERTIFICATE (and wants one of `ca`).
 #
 # Tags: server (has one), cut (a lost connection ends pub), deliver (events arrive at
 # all), big (16 MiB), raw, group, one-part (a group does not divide a topic into parts,
 # so that there is one order), ack (an event that was not written comes again), handover
 # (of a group's, when a member leaves), keep (events wait for their subscriber),
 # password, nobody (who gives no user is told that one is wanted), acl, tls, sni (a name
-# of our own), unix, reconnect, attempts (they are counted).
+# of our own), ends-tls (both ends can speak TLS), unix, reconnect, attempts (they are counted), alive (a dead line is found
+# where nothing is sent), v6 (its server can listen at ::1), repeats (a fault that repeats is seen as one),
+# gives-up (pub ends where nothing is answered for -W).
+# And without a tag: empty (a body of no bytes, bare on the wire).
 
 load ../lib
 
@@ -55,6 +64,7 @@ WINDOW_KB=1024
 KEEPER=()
 SPREAD=()
 QUICK=()
+ALIVE=()
 CARRIES=''
 CARRIES_RAW=''
 # shellcheck source=/dev/null
@@ -69,6 +79,12 @@ setup() {
 
 lacks() { [[ " $LACKS " == *" $1 "* ]]; }
 has_server() { ! lacks server; }
+# Who confirms: PEER is the name of it.
+PEER=server
+has_server || PEER=sub
+# The form on the wire in which an event's bytes are its own.
+BARE=()
+lacks raw || BARE=(--wire raw)
 
 # server [KIND]: the server of this test, if there is such a thing.
 server() {
@@ -106,8 +122,18 @@ one_line() {
 }
 
 # took MS: no more than that since begin=$(now_ms).
-# shellcheck disable=SC2154
 took() { [ $(($(now_ms) - begin)) -le "$1" ] || fail "took $(($(now_ms) - begin)) ms"; }
+
+# feed [OPTION...]: pub reads what is written to descriptor 7, until `exec 7>&-`.
+feed() {
+	rm -f feed
+	mkfifo feed
+	mbus pub -v "${OPTIONS[@]}" "$@" < feed 2> pub.err 3>&- & PID[pub]=$!
+	exec 7> feed
+}
+
+# ran_badly: some of it failed, or the connection was given up.
+ran_badly() { [ "$status" = 1 ] || [ "$status" = 3 ] || fail "status $status" "$(cat pub.err)"; }
 
 # small NAME [KB]: its memory has never been over that. (Sanitizers need more.)
 small() {
@@ -202,4 +228,33 @@ certificates() {
 	expired old ca IP:127.0.0.1
 	certificate alien foreign IP:127.0.0.1
 	chmod 644 ./*.key
+}
+
+# secretly: TLS_PUB, TLS_SUB, the options of both ends. After certificates.
+secretly() {
+	TLS_PUB=(--tls --tls-ca "$C/ca.crt")
+	TLS_SUB=("${TLS_PUB[@]}")
+	# Who is published to is the one who shows a certificate.
+	has_server || TLS_SUB=(--tls --tls-cert "$C/srv.crt" --tls-key "$C/srv.key")
+}
+
+# hosts LINE...: what /etc/hosts says, for this test.
+hosts() {
+	printf '%s\n' "$@" > hosts
+	mount --bind hosts /etc/hosts && at_end umount /etc/hosts
+}
+
+# was_cut SUB: the server is one that cuts who is slow, and has cut it.
+was_cut() { [ "${CUTS_SLOW-}" ] && grep -q ' lost: the server closed the connection' "$1.err"; }
+
+# little_room: the kernel keeps no more than 64 KB of what is sent on a connection that is
+# made from now on in this test.
+little_room() {
+	local f
+
+	for f in /proc/sys/net/ipv4/tcp_{wmem,rmem}; do
+		at_end cp "$PWD/was.${f##*/}" "$f"
+		cat "$f" > "was.${f##*/}"
+		echo 4096 16384 65536 > "$f"
+	done
 }

@@ -7,9 +7,6 @@
 
 load battery
 
-# ran_badly: some of it failed, or the connection was given up.
-ran_badly() { [ "$status" = 1 ] || [ "$status" = 3 ] || fail "status $status" "$(cat pub.err)"; }
-
 # many: numbered events on the stdin of `start_pub pub`.
 MANY=100000
 many() { seq $MANY > pub.in; }
@@ -210,11 +207,11 @@ heard() { pub "$1" "$2" && sleep 0.05 && grep -qx "$2" sub.out; }
 	sub_ready sub --body "$t"
 	start_pub pub -l -W 20 "$t"
 	wait_for lines_in sub.out 2000
-	kill -STOP "${PID[server]}"
+	freeze server
 	sleep 1.5
 	run ! gone "${PID[pub]}"
 	small pub
-	kill -CONT "${PID[server]}"
+	thaw server
 	finish pub 60
 	is "$status" 0
 	wait_for -t 30 lines_in sub.out $MANY
@@ -232,13 +229,13 @@ heard() { pub "$1" "$2" && sleep 0.05 && grep -qx "$2" sub.out; }
 	seq 2000 >&7
 	wait_for lines_in sub.out 2000
 	sleep 0.2
-	kill -STOP "${PID[server]}"
+	freeze server
 	seq 2001 2500 >&7
 	begin=$(now_ms)
 	exec 7>&-
 	finish pub 20
 	took 4000
-	kill -CONT "${PID[server]}"
+	thaw server
 	ran_badly
 	counts pub.err
 	is "$CONFIRMED" 2000

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# tests/bench/run.sh [-r ROUNDS] [-d DIVISOR] [ROW...]: measures mbus beside its
-# peers and prints the ratios; `make bench` builds what it needs.
+# tests/bench/run.sh [-r ROUNDS] [-d DIVISOR] [-m FILE] [ROW...]: measures mbus beside
+# its peers and prints the ratios; `make bench` builds what it needs. -m FILE: the same
+# as a table in Markdown, with the machine and the versions of the peers.
 #
 # Peer and mbus take turns, peer first, 5 rounds (-r); the figure to judge by is the
 # median of the rounds' ratios mbus / peer, shown with the least and the greatest.
@@ -18,12 +19,13 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
 
-rounds=5 divisor=1
-while getopts r:d: opt; do
+rounds=5 divisor=1 markdown=
+while getopts r:d:m: opt; do
 	case $opt in
+	m) markdown=$(realpath -m "$OPTARG") ;;
 	r) rounds=$OPTARG ;;
 	d) divisor=$OPTARG ;;
-	*) sed -n '4,17s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+	*) sed -n '4,18s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 	esac
 done
 
@@ -281,6 +283,7 @@ compare() {
 		value=
 		"$2" || return
 		ours+=("$value")
+		[ "$(calc "${peers[i]} > 0")" = 1 ] || cannot 'the peer took no time: too few events' || return
 		ratios+=("$(calc "${ours[i]} / ${peers[i]}")")
 	done
 }
@@ -301,6 +304,43 @@ report() {
 	printf '%-4s %-43s %12s %12s  %7.3f (%.3f ... %.3f)  %-7s %-7s %s\n' "$1" "$2" "$our" "$peer" \
 		"$median" "$least" "$most" "$5" "$6" "$verdict"
 	printf '     peer: %s%s\n' "$3" "${note:+; $note}"
+	in_markdown "$1" "$2" "$our" "$3: $peer${note:+ ($note)}" "$(printf '%.2f' "$median")" \
+		"$(printf '%.2f ... %.2f' "$least" "$most")" "$5" "$6" "$verdict"
+}
+
+# in_markdown CELL...: a row of the table.
+in_markdown() {
+	local cell
+
+	[ "$markdown" ] || return 0
+	for cell; do printf '| %s ' "${cell//|/\\|}"; done >> "$markdown"
+	echo '|' >> "$markdown"
+}
+# What was measured with what. A peer that is not there is not in the list.
+versions() {
+	"$mbus" --version | head -n 1
+	redis-server --version 2> /dev/null | sed -E 's/.*v=([0-9.]+).*/redis \1/'
+	mosquitto -h 2> /dev/null | sed -nE 's/^mosquitto version ([0-9.]+).*/mosquitto \1/p'
+	kcat -V 2> /dev/null | sed -nE 's/^Version ([^ ]+).*librdkafka ([0-9.]+).*/kcat \1, librdkafka \2/p'
+	[ -z "${KAFKA_NEW-}" ] || echo "Kafka $KAFKA_NEW"
+	curl --version 2> /dev/null | sed -nE '1s/^curl ([^ ]+).*/curl \1/p'
+	ab -V 2> /dev/null | sed -nE '1s/.*Version ([^ ]+).*/ab \1/p'
+	wrk -v 2>&1 | sed -nE '1s/^wrk ([^ ]+).*/wrk \1/p'
+	case " ${ANCHORS-} " in *' aeron '*) echo 'Aeron 1.51.0' ;; esac
+	case " ${ANCHORS-} " in *' iceoryx '*) echo 'iceoryx2 0.10.0' ;; esac
+	[ ! -x "$go/gm-v5" ] || echo 'go-micro 1.18 to 5'
+}
+begin_markdown() {
+	[ "$markdown" ] || return 0
+	{
+		echo "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1), $(nproc) CPUs," \
+			"Linux $(uname -r), $(. /etc/os-release && echo "$PRETTY_NAME"), load $load;" \
+			"medians of $rounds rounds, peer and mbus in turn$([ "$divisor" = 1 ] || echo ", with 1/$divisor of the events")."
+		versions | paste -sd '|' | sed 's/|/, /g; s/$/./'
+		echo
+		echo '| row | what | mbus | peer | ratio | range | must | aim | |'
+		echo '|---|---|---|---|---|---|---|---|---|'
+	} > "$markdown" || exit
 }
 
 # latency RATE PUBLISHER... -- SUBSCRIBER...: sets figures (p50 p99 p99.9 max lost).
@@ -347,7 +387,10 @@ report_latency() {
 tests_row() {
 	local pin='' note='' why=''
 
-	"row_$1" || printf '%-4s cannot be measured: %s\n' "$1" "${why:-it failed}"
+	"row_$1" || {
+		printf '%-4s cannot be measured: %s\n' "$1" "${why:-it failed}"
+		in_markdown "$1" "cannot be measured: ${why:-it failed}" '' '' '' '' '' '' ''
+	}
 	stop_all
 }
 
@@ -359,6 +402,14 @@ tests_row() {
 . tests/bench/rows_mqtt.bash
 # shellcheck source=tests/bench/rows_kafka.bash
 . tests/bench/rows_kafka.bash
+# shellcheck source=tests/bench/rows_bench.bash
+. tests/bench/rows_bench.bash
+# Others bring their own.
+for file in tests/bench/rows_*.bash; do
+	case $file in *_redis.bash | *_mqtt.bash | *_kafka.bash | *_bench.bash) continue ;; esac
+	# shellcheck disable=SC1090
+	. "$file"
+done
 
 [ -x "$tool/bench_wait" ] || { echo "tests/bench/run.sh: make bench first" >&2; exit 1; }
 [ $# -gt 0 ] || set -- "${all_rows[@]}"
@@ -370,6 +421,7 @@ done
 load=$(cut -d' ' -f1 /proc/loadavg)
 echo "$(nproc) CPUs, kernel $(uname -r), load $load$([ "$(calc "$load < 0.5")" = 1 ] || echo ' (busy)')," \
 	"$rounds rounds, mbus $("$mbus" --version 2> /dev/null | head -n 1 | sed 's/^mbus //' || :)"
+begin_markdown
 printf '%-4s %-43s %12s %12s  %7s %-17s  %-7s %-7s\n' row '' mbus peer ratio '(least ... most)' must aim
 for row; do
 	tests_row "$row"

@@ -203,7 +203,7 @@ check_completion(struct line *l)
 	struct buf out = BUF_INIT;
 	struct bytes word = bytes_str(l->n ? l->words[l->n - 1] : ""), left;
 
-	complete_words(&out, l->n, l->words);
+	complete_words(&out, l->n, l->words, false);
 	for (left = buf_bytes(&out); left.n;) {
 		const char *end = memchr(left.p, '\n', left.n);
 		size_t n;

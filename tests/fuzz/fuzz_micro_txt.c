@@ -37,10 +37,10 @@ check(struct micro_txt *t, struct bytes data)
 		must(i == 0 || bytes_cmp(t->metadata[i - 1].key, t->metadata[i].key) < 0);
 	}
 	micro_txt_init(&u);
-	micro_txt_write(&again, t->service, t->version, t->metadata, t->nmetadata);
+	micro_txt_write(&again, t->service, t->version, t->metadata, t->nmetadata, t->endpoints);
 	must(!micro_txt_read(&u, buf_bytes(&again)));
 	must(bytes_eq(t->service, u.service) && bytes_eq(t->version, u.version));
-	must(t->nmetadata == u.nmetadata);
+	must(t->nmetadata == u.nmetadata && bytes_eq(t->endpoints, u.endpoints));
 	for (size_t i = 0; i < t->nmetadata; i++)
 		must(bytes_eq(t->metadata[i].key, u.metadata[i].key) &&
 			bytes_eq(t->metadata[i].value, u.metadata[i].value));

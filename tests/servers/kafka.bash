@@ -12,7 +12,8 @@
 #	kafka_serves PORT	it serves there; PORT is of a plain listener
 #
 # LISTENER is KIND:PORT, or KIND:PORT:TOLD if clients are to be told another port than
-# the one it listens at (tests/tools/relay is there). KIND: plain, tls, mtls (wants a
+# the one it listens at (tests/tools/relay is there), or KIND:PORT:TOLD:HOST and another
+# host. KIND: plain, tls, mtls (wants a
 # certificate of ours), sasl, sasl-tls. The first one is plain: the server itself and
 # tests/tools/kafka_admin use it.
 #
@@ -20,7 +21,7 @@
 # writer, writer; by PLAIN and by SCRAM-SHA-256 and -512. KAFKA_ACL=true: the others may
 # nothing until it is allowed; else they may all that no list of a topic denies.
 # KAFKA_TLS=PATH: PATH.key and PATH.crt are the server's certificate, and ca.crt beside
-# it is whom it trusts. KAFKA_MORE: lines for its properties.
+# it is whom it trusts. KAFKA_AT=[::1]: where all but the first listen. KAFKA_MORE: lines for its properties.
 
 # The newest; and the last with which Debian's librdkafka (before 2.6.1) can do SCRAM,
 # and with which go-micro's kafka plugins can do groups.
@@ -29,15 +30,16 @@ KAFKA_OLD=3.9.2
 KAFKA_HEAP=256m
 
 kafka_properties() {
-	local dir=$1 l kind port told list='' tell='' map='' auth='' inner='' n=0
+	local dir=$1 l kind port told host list='' tell='' map='' auth='' inner='' n=0 at=127.0.0.1
 
 	shift
 	for l; do
-		IFS=: read -r kind port told <<< "$l"
+		IFS=: read -r kind port told host <<< "$l"
 		n=$((n + 1))
 		inner=${inner:-$port}
-		list+="L$n://127.0.0.1:$port,"
-		tell+="L$n://127.0.0.1:${told:-$port},"
+		[ $n = 1 ] || at=${KAFKA_AT:-127.0.0.1}
+		list+="L$n://$at:$port,"
+		tell+="L$n://${host:-$at}:${told:-$port},"
 		case $kind in
 		plain) map+="L$n:PLAINTEXT," ;;
 		tls) map+="L$n:SSL," ;;

@@ -70,12 +70,12 @@ fake_publish(struct broker *b, const struct publication *p, struct error *err)
 	if (fake.publish_fails)
 		return error_set(err, ERR_REFUSED, "publish says no");
 	if (fake.at_once) {
-		broker_outcome(b, p->id, publication_size(p), fake.fate,
+		broker_outcome(b, p->id, p->size, fake.fate,
 			fake.fate == FATE_CONFIRMED ? NULL : &no);
 		return 0;
 	}
 	fake.flying[fake.nflying].id = p->id;
-	fake.flying[fake.nflying++].size = publication_size(p);
+	fake.flying[fake.nflying++].size = p->size;
 	return 0;
 }
 

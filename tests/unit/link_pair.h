@@ -21,6 +21,7 @@ struct server {
 	struct tls *tls;		/* NULL: plain */
 	int accepted;
 	bool silent;			/* reads, and says nothing */
+	bool no_echo;			/* ... but its welcome */
 	struct error error;		/* of the last that ended; kind NONE: by itself */
 	struct buf got;
 	char address[128];
@@ -50,7 +51,7 @@ server_data(struct stream *s, char *p, size_t n)
 	if (!v->silent) {
 		if (n >= 5 && memcmp(p, "hello", 5) == 0)
 			buf_add_str(stream_out(s), "welcome");
-		else
+		else if (!v->no_echo)
 			buf_add(stream_out(s), p, n);
 		stream_kick(s);
 	}
@@ -272,7 +273,7 @@ toy_open(struct toy *t, int reconnect)
 	return t->client.ready == 1 && link_is_ready(t->client.link);
 }
 
-static void
+static inline void
 toy_close(struct toy *t)
 {
 	client_free(&t->client);

@@ -104,6 +104,123 @@ TEST(names)
 }
 
 /* A suffix that begins in the middle of a label is none. */
+/* Labels of that many bytes, without and with the root behind. */
+static struct bytes
+labels(const char *lens, bool text)
+{
+	static char out[300];
+	size_t n = 0;
+
+	for (const char *l = lens; *l; l++) {
+		size_t len = (unsigned char)*l;
+
+		if (!text || n)
+			out[n++] = text ? '.' : (char)len;
+		memset(out + n, 'a', len);
+		n += len;
+	}
+	if (!text)
+		out[n++] = 0;
+	return bytes_of(out, n);
+}
+
+TEST(names_have_255_bytes_and_no_more)
+{
+	struct dns_name n, tail = name("micro");
+	struct buf out = BUF_INIT;
+	struct dns_writer w;
+	struct dns_reader r;
+	struct dns_question q;
+
+	check(dns_name_set(&n, labels("\77\77\77\75", true)) == NULL);
+	check_int(n.n, 255);
+	/* It is written and read as it is. */
+	dns_begin(&w, &out, 1, 0, false);
+	dns_add_question(&w, &n, DNS_PTR, DNS_IN);
+	need(dns_open(&r, buf_data(&out), buf_len(&out)));
+	check_int(dns_next_question(&r, &q), 1);
+	check(dns_name_eq(&q.name, &n));
+	check_int(dns_next_question(&r, &q), 0);
+	check_str(dns_name_set(&n, labels("\77\77\77\76", true)), "name over 255 bytes");
+	check_str(dns_name_set(&n, labels("\100", true)), "label over 63 bytes");
+	/* One byte more on the wire. */
+	buf_truncate(&out, 12);
+	buf_add_bytes(&out, labels("\77\77\77\76", false));
+	buf_add(&out, "\0\14\0\1", 4);
+	need(dns_open(&r, buf_data(&out), buf_len(&out)));
+	check_int(dns_next_question(&r, &q), -1);
+	/* And put together. */
+	check(dns_name_set(&n, labels("\77\77\77\67", true)) == NULL);
+	check(dns_name_add(&n, &tail) == NULL);
+	check_int(n.n, 255);
+	check(dns_name_set(&n, labels("\77\77\77\70", true)) == NULL);
+	check_str(dns_name_add(&n, &tail), "name over 255 bytes");
+	buf_release(&out);
+}
+
+/* A response with one SRV, whose data is length bytes of these. */
+static int
+read_srv_of(const char *data, size_t length)
+{
+	struct buf out = BUF_INIT;
+	struct dns_name owner = name("x.micro");
+	struct micro_reader r;
+	struct micro_instance in;
+	struct dns_reader dns;
+	struct dns_writer w;
+	int rc;
+
+	dns_begin(&w, &out, 1, DNS_FLAG_QR, false);
+	dns_add_data(&w, DNS_ANSWER, &owner, DNS_SRV, 120, bytes_of(data, length));
+	dns_open(&dns, buf_data(&out), buf_len(&out));
+	micro_read(&r, &dns);
+	rc = micro_next(&r, &in);
+	check_int(rc == 1 ? in.port : 9, 9);
+	buf_release(&out);
+	return rc;
+}
+
+TEST(the_name_fills_the_rest_of_a_srv)
+{
+	static const char data[] = "\0\1\0\2\0\11\1a\0\0\0";
+
+	check_int(read_srv_of(data, 9), 1);
+	check_int(read_srv_of(data, 10), -1);
+	check_int(read_srv_of(data, 8), -1);
+	check_int(read_srv_of(data, 6), -1);
+	check_int(read_srv_of(data, 0), -1);
+}
+
+TEST(what_an_instance_takes_of_the_records_behind_its_srv)
+{
+	struct buf out = BUF_INIT;
+	struct dns_name own = name("x.micro"), other = name("y.micro"), host = name("vm");
+	struct dns_srv srv = { 1, 2, 9, host };
+	struct micro_reader r;
+	struct micro_instance in;
+	struct dns_reader dns;
+	struct dns_writer w;
+
+	dns_begin(&w, &out, 1, DNS_FLAG_QR, true);
+	dns_add_data(&w, DNS_ANSWER, &own, DNS_TXT, 1, BYTES("\1a"));	/* before: nobody's */
+	dns_add_srv(&w, DNS_ANSWER, &own, 2, &srv);
+	dns_add_data(&w, DNS_ANSWER, &other, DNS_TXT, 3, BYTES("\1b"));
+	dns_add_data(&w, DNS_ANSWER, &host, DNS_AAAA, 4, BYTES("0123456789abcdef"));
+	dns_add_data(&w, DNS_ANSWER, &host, DNS_A, 5, BYTES("abc"));
+	dns_add_data(&w, DNS_ANSWER, &host, DNS_A, 6, BYTES("abcd"));
+	dns_add_data(&w, DNS_ANSWER, &host, DNS_A, 7, BYTES("efgh"));
+	dns_add_data(&w, DNS_ANSWER, &host, DNS_AAAA, 8, BYTES("ghijklmnopqrstuv"));
+	dns_open(&dns, buf_data(&out), buf_len(&out));
+	micro_read(&r, &dns);
+	need(micro_next(&r, &in) == 1);
+	check_bytes(in.txt, BYTES(""));
+	check(in.has_addr && !in.v6);
+	check_bytes(bytes_of(in.addr, 4), BYTES("abcd"));
+	check_int(in.ttl, 6);
+	check_int(micro_next(&r, &in), 0);
+	buf_release(&out);
+}
+
 TEST(name_is_under_at_labels)
 {
 	struct dns_name n = name("ab.x"), tail;
@@ -205,6 +322,33 @@ ask(const struct micro_instance *in, const char *what, uint16_t type, uint16_t c
 	buf_release(&q);
 	buf_release(&out);
 	return id;
+}
+
+TEST(what_is_asked_often_is_answered_once)
+{
+	struct micro_instance in = greeter();
+	struct buf q = BUF_INIT, out = BUF_INIT;
+	struct dns_name service = name("greeter.micro"), host = name("vm");
+	struct dns_reader r;
+	struct dns_record rr;
+	struct dns_writer w;
+	int count = 0;
+
+	dns_begin(&w, &q, 1, 0, true);
+	dns_add_question(&w, &host, DNS_A, DNS_IN | DNS_TOP_BIT);
+	for (int i = 0; i < 7; i++) {
+		dns_add_question(&w, &service, DNS_PTR, DNS_IN);
+		dns_add_question(&w, &in.name, DNS_ANY, DNS_IN);
+	}
+	dns_open(&r, buf_data(&q), buf_len(&q));
+	need(micro_add_answer(&out, &r, &in));
+	dns_open(&r, buf_data(&out), buf_len(&out));
+	check_int(r.id, 1);
+	while (dns_next_record(&r, &rr) > 0)
+		count++;
+	check_int(count, 4);
+	buf_release(&q);
+	buf_release(&out);
 }
 
 TEST(what_is_answered)
@@ -448,7 +592,8 @@ TEST(txt_written)
 	struct buf out = BUF_INIT;
 	struct micro_txt t;
 
-	micro_txt_write(&out, BYTES("micro.http.broker"), BYTES("q1"), kv, 3);
+	micro_txt_write(&out, BYTES("micro.http.broker"), BYTES("q1"), kv, 3,
+		(struct bytes){ NULL, 0 });
 	check_bytes(inflated(buf_bytes(&out)), BYTES("{\"Metadata\":{\"broker\":\"http\","
 		"\"secure\":\"false\",\"topic\":\"a\\u003cb\\u0000\xc3\xb6\"},"
 		"\"Service\":\"micro.http.broker\",\"Version\":\"q1\",\"Endpoints\":null}"));
@@ -458,7 +603,7 @@ TEST(txt_written)
 	micro_txt_release(&t);
 
 	buf_clear(&out);
-	micro_txt_write(&out, BYTES("s"), BYTES(""), NULL, 0);
+	micro_txt_write(&out, BYTES("s"), BYTES(""), NULL, 0, (struct bytes){ NULL, 0 });
 	check_bytes(inflated(buf_bytes(&out)),
 		BYTES("{\"Metadata\":null,\"Service\":\"s\",\"Version\":\"\",\"Endpoints\":null}"));
 	buf_release(&out);
@@ -472,13 +617,14 @@ TEST(txt_written_is_go_micros_text)
 		{ BYTES("secure"), BYTES("false") }, { BYTES("broker"), BYTES("http") } };
 	struct buf out = BUF_INIT, ours = BUF_INIT;
 
-	micro_txt_write(&out, BYTES("greeter"), BYTES("1.2"), &a, 1);
+	micro_txt_write(&out, BYTES("greeter"), BYTES("1.2"), &a, 1, (struct bytes){ NULL, 0 });
 	buf_add_bytes(&ours, inflated(buf_bytes(&out)));
 	check(buf_len(&ours) > 0);
 	check_bytes(buf_bytes(&ours), inflated(txt_of(ANSWER_HEX)));
 	buf_clear(&out);
 	buf_clear(&ours);
-	micro_txt_write(&out, BYTES("micro.http.broker"), BYTES("ff.http.broadcast"), kv, 3);
+	micro_txt_write(&out, BYTES("micro.http.broker"), BYTES("ff.http.broadcast"), kv, 3,
+		(struct bytes){ NULL, 0 });
 	buf_add_bytes(&ours, inflated(buf_bytes(&out)));
 	check_bytes(buf_bytes(&ours), inflated(txt_of(HTTP_ANSWER_HEX)));
 	buf_release(&out);

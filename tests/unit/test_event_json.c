@@ -76,6 +76,13 @@ TEST(escapes)
 	check_bytes(e.msg.key, BYTES("\0"));
 }
 
+/* The first and the last of each half, and what stands beside them. */
+TEST(surrogate_pairs)
+{
+	good("{\"body\":\"\\ud800\\udc00\\udbff\\udfff\\ud7ff\\ue000\"}");
+	check_bytes(e.msg.body, BYTES("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\xed\x9f\xbf\xee\x80\x80"));
+}
+
 TEST(header_arrays)
 {
 	good("{\"topic\":\"t\",\"body\":\"\",\"headers\":[[\"a\",\"1\"],[\"b\",null],"
@@ -164,6 +171,13 @@ TEST(errors_name_the_field)
 	bad("{\"body\":\"\\ud800\"}", "body: half a surrogate pair");
 	bad("{\"body\":\"\\udc00\\ud800\"}", "body: half a surrogate pair");
 	bad("{\"body\":\"\\ud800\\\\udc00\"}", "body: half a surrogate pair");
+	bad("{\"body\":\"\\udbff\"}", "body: half a surrogate pair");
+	bad("{\"body\":\"\\udfff\"}", "body: half a surrogate pair");
+	bad("{\"body\":\"\\ud800\\udbff\"}", "body: half a surrogate pair");
+	bad("{\"body\":\"\\ud800\\ue000\"}", "body: half a surrogate pair");
+	bad("{\"body\":\"\\ud800\\n\"}", "body: half a surrogate pair");
+	bad("{\"body\":\"\\udc00\\udc00\"}", "body: half a surrogate pair");
+	bad("{\"body\":\"\\ud800\\udc00\\udc00\"}", "body: half a surrogate pair");
 	bad("{\"v\":2,\"body\":\"\"}",
 		"v: version 2 of the event lines; only version 1 is known here");
 	bad("{\"v\":\"1\",\"body\":\"\"}", "v: not a number");
@@ -304,6 +318,9 @@ TEST(meta_is_read_when_it_is_to_be_kept)
 	bad("{\"body\":\"\",\"meta\":{\"qos\":\"1\"}}", "meta: qos: not a number");
 	bad("{\"body\":\"\",\"meta\":{\"retain\":1}}", "meta: retain: neither true nor false");
 	bad("{\"body\":\"\",\"meta\":{\"reply\":null}}", "meta: reply: not a string");
+	bad("{\"body\":\"\",\"meta\":{\"reply\":\"a\",\"reply_b64\":\"YQ==\"}}", "meta: reply_b64: given twice");
+	bad("{\"body\":\"\",\"meta\":{\"reply_b64\":\"YQ==\",\"reply_b64\":\"YQ==\"}}",
+		"meta: reply_b64: given twice");
 	bad("{\"body\":\"\",\"meta\":{\"ttl\":-1}}",
 		"meta: ttl: not a whole number up to 9223372036854");
 	bad("{\"body\":\"\",\"meta\":{\"ttl\":1,\"ttl\":1}}", "meta: ttl: given twice");

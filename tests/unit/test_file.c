@@ -165,6 +165,8 @@ TEST(names_of_files)
 
 	s.nodes = &n;
 	file_node_name(a, &s);
+	/* Another version of mbus has to find it. */
+	check_str(a, "30e8b720298f68ff-bfc6bf3881848f7515c7e8c8f36fd23c.node");
 	check(file_node_is_name(a));
 	check(file_node_of_service(a, s.name));
 	check(!file_node_of_service(a, BYTES("go.micro.http.broker")));
@@ -178,6 +180,55 @@ TEST(names_of_files)
 	a[3] = 'G';
 	check(!file_node_is_name(a));
 	check(!file_node_is_name("../../../../etc/passwd"));
+}
+
+TEST(what_cannot_be_written_is_said)
+{
+	static struct keyval many[FILE_NODE_METADATA_MAX + 1];
+	static char big[FILE_NODE_MAX];
+	struct node n = http_node, two[2];
+	struct service s = http_service;
+	struct buf out = BUF_INIT;
+
+	s.nodes = &n;
+	n.metadata = many;
+	for (size_t i = 0; i <= FILE_NODE_METADATA_MAX; i++)
+		many[i] = (struct keyval){ BYTES("k"), BYTES("v") };
+	n.nmetadata = FILE_NODE_METADATA_MAX;
+	check_str(file_node_write(&out, &s, &owner, 1), NULL);
+	n.nmetadata++;
+	check_str(file_node_write(&out, &s, &owner, 1),
+		"it has more than 1024 entries of metadata");
+	n.nmetadata = 1;
+	many[0].key = BYTES("\xff");
+	check_str(file_node_write(&out, &s, &owner, 1), "its metadata is not UTF-8");
+	many[0] = (struct keyval){ BYTES("k"), BYTES("\xff") };
+	check_str(file_node_write(&out, &s, &owner, 1), "its metadata is not UTF-8");
+	memset(big, 'x', sizeof big);
+	many[0].value = bytes_of(big, sizeof big);
+	check_str(file_node_write(&out, &s, &owner, 1), "what there is to say about it is over 1 MiB");
+	/* To the byte: what surrounds it is as long whatever is in it. */
+	buf_clear(&out);
+	many[0].value = BYTES("");
+	check_str(file_node_write(&out, &s, &owner, 1), NULL);
+	many[0].value = bytes_of(big, FILE_NODE_MAX - buf_len(&out));
+	buf_clear(&out);
+	check_str(file_node_write(&out, &s, &owner, 1), NULL);
+	check_int(buf_len(&out), FILE_NODE_MAX);
+	check_str(file_node_read(&node, buf_data(&out), buf_len(&out)), NULL);
+	many[0].value.n++;
+	buf_clear(&out);
+	check(file_node_write(&out, &s, &owner, 1) != NULL);
+	check_str(file_node_read(&node, buf_data(&out), buf_len(&out)), "over 1 MiB");
+	n = http_node;
+	n.id = BYTES("");
+	check_str(file_node_write(&out, &s, &owner, 1), "its name, id or address is empty");
+	two[0] = two[1] = http_node;
+	s.nodes = two;
+	s.nnodes = 2;
+	check_str(file_node_write(&out, &s, &owner, 1), "it has not one node");
+	buf_release(&out);
+	file_node_release(&node);
 }
 
 /* ---- the registry ---- */
@@ -259,7 +310,7 @@ TEST(a_lookup_ends_in_the_next_turn_and_all_have_heard_all_by_then)
 
 	need(begin());
 	set_lookups();
-	check_int(registry_add(reg, &http_service, 60000, &err), 0);
+	check_int(registry_add(reg, &http_service, 60000, NULL, &err), 0);
 	check_int(files(), 1);
 	check_int(registry_get(reg, http_service.name, &look_a, &err), 0);
 	check_int(registry_list(reg, &look_b, &err), 0);
@@ -282,7 +333,7 @@ TEST(a_lookup_cancelled_or_under_way_at_the_end)
 
 	need(begin());
 	set_lookups();
-	check_int(registry_add(reg, &http_service, 60000, &err), 0);
+	check_int(registry_add(reg, &http_service, 60000, NULL, &err), 0);
 	check_int(registry_get(reg, http_service.name, &look_a, &err), 0);
 	registry_cancel(reg, &look_a);
 	check_int(registry_get(reg, BYTES("other"), &look_b, &err), 0);
@@ -303,16 +354,16 @@ TEST(refreshing_touches_the_file_and_makes_it_anew_when_it_has_gone)
 	struct error err;
 
 	need(begin());
-	check_int(registry_add(reg, &http_service, 60000, &err), 0);
+	check_int(registry_add(reg, &http_service, 60000, NULL, &err), 0);
 	strcpy(path, dir);
 	strcat(path, "/");
 	file_node_name(path + strlen(path), &http_service);
 	check_int(utimensat(AT_FDCWD, path, old, 0), 0);
-	check_int(registry_add(reg, &http_service, 60000, &err), 0);
+	check_int(registry_add(reg, &http_service, 60000, NULL, &err), 0);
 	check_int(stat(path, &st), 0);
 	check(st.st_mtim.tv_sec > 1000);
 	check_int(unlink(path), 0);
-	check_int(registry_add(reg, &http_service, 60000, &err), 0);
+	check_int(registry_add(reg, &http_service, 60000, NULL, &err), 0);
 	check_int(files(), 1);
 	/* A file that somebody else put there is not ours to remove. */
 	check_int(unlink(path), 0);
@@ -321,10 +372,10 @@ TEST(refreshing_touches_the_file_and_makes_it_anew_when_it_has_gone)
 	check_int(files(), 1);
 	check_int(unlink(path), 0);
 	/* The whole directory. */
-	check_int(registry_add(reg, &http_service, 60000, &err), 0);
+	check_int(registry_add(reg, &http_service, 60000, NULL, &err), 0);
 	check_int(unlink(path), 0);
 	check_int(rmdir(dir), 0);
-	check_int(registry_add(reg, &http_service, 60000, &err), 0);
+	check_int(registry_add(reg, &http_service, 60000, NULL, &err), 0);
 	check_int(files(), 1);
 	end();
 }
@@ -344,7 +395,7 @@ changed(struct watch *w, enum registry_action action, const struct service *s)
 	story[n + 1] = '\0';
 	switch (++changes) {
 	case 1:				/* another address */
-		check_int(registry_add(reg, &changed_service, 60000, &err), 0);
+		check_int(registry_add(reg, &changed_service, 60000, NULL, &err), 0);
 		break;
 	case 2:
 		registry_remove(reg, &changed_service);
@@ -371,7 +422,7 @@ TEST(a_watch_tells_create_update_and_delete_and_ends_from_within)
 	watch_b = (struct watch){ .name = BYTES("other"), .changed = changed };
 	check_int(registry_watch(reg, &watch_a, &err), 0);
 	check_int(registry_watch(reg, &watch_b, &err), 0);
-	check_int(registry_add(reg, &http_service, 60000, &err), 0);
+	check_int(registry_add(reg, &http_service, 60000, NULL, &err), 0);
 	loop_run(loop);
 	check_str(story, "cud");
 	check(!watch_a.added && watch_b.added);

@@ -257,7 +257,12 @@ TEST(refused_responses)
 		REFUSED(0, "", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
 		REFUSED(0, "", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n"),
 		REFUSED(0, "", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"),
-		REFUSED(0, "", "HTTP/1.1 200 OK\r\nX: 1\r\n y\r\n\r\n")
+		REFUSED(0, "", "HTTP/1.1 200 OK\r\nX: 1\r\n y\r\n\r\n"),
+		REFUSED(0, "", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
+			"Transfer-Encoding: chunked\r\n\r\n"),
+		REFUSED(0, "", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+			"Content-Length: 5\r\n\r\n"),
+		REFUSED(0, "", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 	};
 
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++) {

@@ -316,6 +316,14 @@ TEST(unescape)
 	check_unescaped(BYTES("\"\\udbff\\udfff\""), BYTES("\xf4\x8f\xbf\xbf"));
 	/* Halves of pairs. */
 	check_unescaped(BYTES("\"\\ud83d\""), BYTES("\xef\xbf\xbd"));
+	/* The first and the last of each half, and what stands beside them. */
+	check_unescaped(BYTES("\"\\ud800\\udc00\""), BYTES("\xf0\x90\x80\x80"));
+	check_unescaped(BYTES("\"\\udbff\\udfff\""), BYTES("\xf4\x8f\xbf\xbf"));
+	check_unescaped(BYTES("\"\\ud7ff\\ue000\""), BYTES("\xed\x9f\xbf\xee\x80\x80"));
+	check_unescaped(BYTES("\"\\ud800\\udbff\""), BYTES("\xef\xbf\xbd\xef\xbf\xbd"));
+	check_unescaped(BYTES("\"\\ud800\\ue000\""), BYTES("\xef\xbf\xbd\xee\x80\x80"));
+	check_unescaped(BYTES("\"\\udc00\\udc00\""), BYTES("\xef\xbf\xbd\xef\xbf\xbd"));
+	check_unescaped(BYTES("\"\\udfff\""), BYTES("\xef\xbf\xbd"));
 	check_unescaped(BYTES("\"\\ude00\\ud83d\""), BYTES("\xef\xbf\xbd\xef\xbf\xbd"));
 	check_unescaped(BYTES("\"\\ud83d\\u0041\""), BYTES("\xef\xbf\xbd" "A"));
 	check_unescaped(BYTES("\"\\ud83d\\n\""), BYTES("\xef\xbf\xbd\n"));

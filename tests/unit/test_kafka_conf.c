@@ -41,9 +41,9 @@ give(const char *name, const char *value)
 static rd_kafka_conf_t *
 make(rd_kafka_type_t type, const char *group, bool to_end)
 {
-	if (!kb.servers && conf_servers(&kb, &err) < 0)
+	if (!kb.servers && kafka_conf_servers(&kb, &err) < 0)
 		return NULL;
-	return conf_make(&kb, type, group, to_end, &err);
+	return kafka_conf_make(&kb, type, group, to_end, &err);
 }
 
 /* A property of what is made with these options; "(none)": it has no value. */
@@ -81,7 +81,7 @@ servers(const char *address)
 {
 	begin();
 	kb.b.opts.address = address;
-	return conf_servers(&kb, &err) < 0 ? err.text : kb.servers;
+	return kafka_conf_servers(&kb, &err) < 0 ? err.text : kb.servers;
 }
 
 TEST(where_the_servers_are)
@@ -234,7 +234,7 @@ TEST(subscribing)
 TEST(connecting)
 {
 	begin();
-	check_str(sub("socket.connection.setup.timeout.ms"), "5000");
+	check_str(sub("socket.connection.setup.timeout.ms"), "5500");
 	kb.b.opts.connect_timeout_ms = 1;	/* below what the library takes */
 	check_str(sub("socket.connection.setup.timeout.ms"), "1000");
 	kb.b.opts.connect_timeout_ms = UINT32_MAX;
@@ -252,8 +252,8 @@ TEST(x_in_order_and_ours_are_not_the_librarys)
 	give("missing", "fail");
 	give("kafka.one_cpu", "no");
 	check_str(pub("queue.buffering.max.ms"), "7");
-	check_str(conf_given(&kb, "linger.ms"), "7");
-	check(!conf_given(&kb, "acks"));
+	check_str(kafka_conf_given(&kb, "linger.ms"), "7");
+	check(!kafka_conf_given(&kb, "acks"));
 	give("no.such", "1");
 	check_int(refused(RD_KAFKA_PRODUCER), ERR_USAGE);
 	check(strstr(err.text, "no.such") != NULL);
@@ -262,8 +262,19 @@ TEST(x_in_order_and_ours_are_not_the_librarys)
 static enum error_kind
 checked(const char *name, const char *value)
 {
+	unsigned use;
+
 	err = (struct error)ERROR_INIT;
-	return conf_check(name, value, &err) < 0 ? err.kind : ERR_NONE;
+	return kafka_conf_check(name, value, &use, &err) < 0 ? err.kind : ERR_NONE;
+}
+
+TEST(whose_properties_they_are)
+{
+	check_int(kafka_conf_use("linger.ms"), BROKER_FOR_PUB);
+	check_int(kafka_conf_use("request.timeout.ms"), BROKER_FOR_PUB);	/* a topic's */
+	check_int(kafka_conf_use("fetch.min.bytes"), BROKER_FOR_SUB);
+	check_int(kafka_conf_use("client.id"), 0);
+	check_int(kafka_conf_use("no.such"), 0);
 }
 
 TEST(values_are_checked_before_anything_else)
@@ -292,7 +303,7 @@ TEST(the_list)
 	struct buf out = BUF_INIT;
 	const char *text;
 
-	conf_list(&out);
+	kafka_conf_list(&out);
 	text = buf_cstr(&out);
 	check(strstr(text, rd_kafka_version_str()) != NULL);
 	check(strstr(text, "\n  isolation.level=read_uncommitted, read_committed (default "

@@ -110,12 +110,14 @@ TEST(started_once_more)
 	need(toy_open(&t, 0));
 	t.client.start_in_lost = true;
 	server_cut(&t.server);
-	run_for(t.loop, 30);
+	for (int i = 0; i < 400 && t.client.ready < 2; i++)
+		run_for(t.loop, 5);
 	check_int(t.client.lost_for_good, 1);
 	check_int(t.client.ready, 2);
 	link_close(t.client.link);
 	link_start(t.client.link);
-	run_for(t.loop, 30);
+	for (int i = 0; i < 400 && t.client.ready < 3; i++)
+		run_for(t.loop, 5);
 	check_int(t.client.ready, 3);
 	check_int(t.client.lost, 1);
 	toy_close(&t);
@@ -344,6 +346,119 @@ TEST(failed_by_the_user)
 		check_int(t.client.ready, 1 + rows[i].again);
 		toy_close(&t);
 	}
+}
+
+/* Refuses what the server says next, and waits for the end or the next connection. */
+static void
+refuse(struct toy *t, const char *why)
+{
+	int ready = t->client.ready;
+	struct error err;
+
+	error_set(&err, ERR_CONNECT, "%s: %s", link_name(t->client.link), why);
+	link_refused(t->client.link, &err);
+	toy_run(t, ready + 1, 3000);
+}
+
+TEST(the_same_fault_ends_it)
+{
+	struct toy t;
+
+	need(toy_open(&t, -1));
+	refuse(&t, "no such thing");
+	refuse(&t, "no such thing");
+	link_progress(t.client.link);		/* all is forgotten */
+	refuse(&t, "no such thing");
+	refuse(&t, "no such thing");
+	check_int(t.client.ready, 5);
+	refuse(&t, "no such thing");
+	check_int(t.client.lost_for_good, 1);
+	check(strncmp(t.client.error.text, "3 times in a row: 127.0.0.1:", 28) == 0);
+	check(strstr(t.client.error.text, ": no such thing"));
+	toy_close(&t);
+}
+
+TEST(another_fault_is_not_the_same)
+{
+	struct toy t;
+
+	need(toy_open(&t, -1));
+	refuse(&t, "no such thing");
+	refuse(&t, "no such thing");
+	refuse(&t, "another");
+	refuse(&t, "no such thing");
+	check_int(t.client.ready, 5);
+	toy_close(&t);
+	need(toy_open(&t, -1));
+	refuse(&t, "no such thing");
+	refuse(&t, "no such thing");
+	server_cut(&t.server);			/* not in a row */
+	toy_run(&t, 4, 3000);
+	refuse(&t, "no such thing");
+	check_int(t.client.ready, 5);
+	toy_close(&t);
+}
+
+TEST(a_fault_that_is_not_the_servers_is_not_counted)
+{
+	struct error err;
+	struct toy t;
+
+	need(toy_open(&t, -1));
+	for (int i = 2; i <= 4; i++) {
+		error_set(&err, ERR_CONNECT, "no sign of life");
+		link_fail(t.client.link, &err);
+		link_refused(t.client.link, &err);	/* too late */
+		toy_run(&t, i, 3000);
+		check_int(t.client.ready, i);
+	}
+	check_int(t.client.lost_for_good, 0);
+	toy_close(&t);
+}
+
+TEST(hung_up_on_what_was_asked)
+{
+	struct toy t;
+
+	need(toy_open(&t, -1));
+	link_trial(t.client.link, true);
+	server_cut(&t.server);
+	toy_run(&t, 2, 3000);
+	link_trial(t.client.link, true);
+	link_trial(t.client.link, false);	/* answered */
+	server_cut(&t.server);
+	toy_run(&t, 3, 3000);
+	for (int i = 4; i <= 6; i++) {
+		check_int(t.client.ready, i - 1);
+		link_trial(t.client.link, true);
+		server_cut(&t.server);
+		toy_run(&t, i, 3000);
+	}
+	check_int(t.client.lost_for_good, 1);
+	toy_close(&t);
+}
+
+TEST(nothing_to_come_back_for)
+{
+	struct toy t;
+
+	need(toy_open(&t, -1));
+	link_comes_back(t.client.link, false);
+	link_comes_back(t.client.link, true);
+	server_cut(&t.server);
+	toy_run(&t, 2, 3000);
+	check_int(t.client.ready, 2);
+	link_comes_back(t.client.link, false);
+	server_cut(&t.server);
+	toy_run(&t, 3, 500);
+	check_int(t.client.lost_for_good, 1);
+	t.client.lost_for_good = 0;
+	link_start(t.client.link);		/* a new life */
+	toy_run(&t, 3, 3000);
+	server_cut(&t.server);
+	toy_run(&t, 4, 3000);
+	check_int(t.client.ready, 4);
+	toy_close(&t);
 }
 
 TEST(failed_while_greeting)

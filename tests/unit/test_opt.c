@@ -21,8 +21,8 @@ struct t_args {
 #define A struct t_args
 
 static const struct opt rows[] = {
-	{ "topic", 't', OPT_STR(A, topic), .arg = "TOPIC", .flags = OPT_ONCE, .group = "What",
-		.help = "the topic" },
+	{ "topic", 't', OPT_STR(A, topic), .arg = "TOPIC", .flags = OPT_ONCE | OPT_EMPTY,
+		.group = "What", .help = "the topic" },
 	{ "lines", 'l', OPT_FLAG(A, lines), .help = "lines" },
 	{ "json", 'J', OPT_FLAG(A, json), .help = "JSON" },
 	{ "count", 'c', OPT_NUM(A, count), .arg = "N", .min = 1, .max = 1000, .aliases = "C number",
@@ -50,7 +50,7 @@ static int nwords, noperands, used;
 static int
 parse_as(const char *command, const char *line, bool first_only)
 {
-	const struct opt_set set = { rows, common_opts, command };
+	const struct opt_set set = { rows, common_opts, command, NULL };
 	static char copy[4000];
 
 	opt_release(rows, &args);
@@ -96,6 +96,38 @@ TEST(values_are_written_in_every_way)
 	check_str(args.topic, "");
 	check_int(parse("--topic=a=b"), 0);
 	check_str(args.topic, "a=b");
+}
+
+TEST(an_empty_value_is_none)
+{
+	check_fails("-H ''", "-H: it is empty");
+	check_fails("--header= x", "--header: it is empty");
+	check_fails("-b ''", "-b: it is empty");
+	check_int(parse("-X ''"), 0);	/* this has words of its own */
+	check_int(parse("x"), 1);	/* and gives back what that took */
+}
+
+TEST(what_was_given_is_noted)
+{
+	struct opt_given given = { NULL, 0 };
+	const struct opt_set set = { rows, common_opts, "pub", &given };
+	char *line[] = { (char *)"-lt", (char *)"x", (char *)"--max_body=5", (char *)"-C3",
+		(char *)"operand", (char *)"--json" };
+
+	memset(&args, 0, sizeof args);
+	check_int(opt_parse(&set, &args, 6, line, false, NULL, &err), 1);
+	check_int(given.n, 5);
+	check_str(opt_was_named(&given.v[0]), "-l");
+	check(!given.v[0].value);
+	check_str(opt_was_named(&given.v[1]), "-t");
+	check_str(given.v[1].value, "x");
+	check_str(opt_was_named(&given.v[2]), "--max_body");
+	check_str(given.v[2].opt->name, "max-body");
+	check_str(given.v[2].value, "5");
+	check_str(opt_was_named(&given.v[3]), "-C");
+	check_str(given.v[3].opt->name, "count");
+	check_str(opt_was_named(&given.v[4]), "--json");
+	free(given.v);
 }
 
 TEST(a_value_may_begin_with_a_dash)
@@ -166,7 +198,7 @@ TEST(numbers_sizes_durations)
 	check_int(args.count, 2);
 	check_int(args.mode, 2);
 	check_fails("-c x", "-c: 'x' is not a whole number up to 1000");
-	check_fails("--count=1001", "--count: '1001' is not a whole number up to 1000");
+	check_fails("--count=1001", "--count: 1001 is too large, the most is 1000");
 	check_fails("-C 0", "-C: 0 is too small, the least is 1");
 	check_fails("-W soon", "-W: 'soon' is not a duration (write 5, 0.5, 500ms, 2m, 1h)");
 	check_fails("--max-body big",
@@ -225,18 +257,18 @@ TEST(what_is_wrong_is_named)
 	check_fails("-t a -t b", "-t is given twice; give it once");
 	check_fails("-t a --topic=b", "--topic is given twice; give it once");
 	check_fails("--hedaer x",
-		"unknown option --hedaer; did you mean --header? (mbus pub --help lists them)");
+		"unknown option --hedaer; did you mean --header? (mbus help pub lists them)");
 	check_fails("--head x",
-		"unknown option --head; did you mean --header? (mbus pub --help lists them)");
+		"unknown option --head; did you mean --header? (mbus help pub lists them)");
 	check_fails("--max_bodi",
-		"unknown option --max_bodi; did you mean --max-body? (mbus pub --help lists them)");
-	check_fails("-j", "unknown option -j; did you mean -J? (mbus pub --help lists them)");
-	check_fails("-ly", "unknown option -y (mbus pub --help lists them)");
+		"unknown option --max_bodi; did you mean --max-body? (mbus help pub lists them)");
+	check_fails("-j", "unknown option -j; did you mean -J? (mbus help pub lists them)");
+	check_fails("-ly", "unknown option -y (mbus help pub lists them)");
 	check_fails("--secre",
-		"unknown option --secre (mbus pub --help lists them)");
-	check_fails("--=x", "unknown option -- (mbus pub --help lists them)");
+		"unknown option --secre (mbus help pub lists them)");
+	check_fails("--=x", "unknown option -- (mbus help pub lists them)");
 	check_int(parse_as("", "--zzzz", true), -1);
-	check_str(err.text, "unknown option --zzzz (mbus --help lists them)");
+	check_str(err.text, "unknown option --zzzz (mbus help lists them)");
 }
 
 TEST(a_long_name_with_one_dash_is_not_misread)
@@ -273,9 +305,15 @@ TEST(users_of_other_tools_are_told)
 		{ "sub", "-P secret", "mbus pub" },
 		{ "sub", "-C -t x", "kcat" },
 		{ "sub", "-c -t x", "mosquitto" },
-		{ "sub", "-T a/#", "filter" },
-		{ "sub", "-k 60", "-X list" },
-		{ "pub", "-i me", "-X list" },
+		{ "sub", "-T a/#", "--exclude GLOB" },
+		{ "sub", "-k 60", "-X mqtt.keepalive=" },
+		{ "sub", "-n 5", "-c N" },
+		{ "sub", "--from-beginning", "-o beginning" },
+		{ "", "-L", "mbus topics" },
+		{ "pub", "t -1.5", "behind --" },
+		{ "pub", "--quite", "--quiet" },
+		{ "pub", "--tpoic x", "--topic" },
+		{ "pub", "-i me", "-X mqtt.client_id=" },
 		{ "pub", "--password x", "--password-file" },
 		{ "pub", "--pw=x", "MBUS_PASSWORD" },
 		{ "pub", "--user x", "--username" },
@@ -386,8 +424,8 @@ TEST(help_fits_and_has_every_row)
 	size_t column = 0;
 	const char *text;
 
-	opt_help(&out, rows);
-	opt_help(&out, common_opts);
+	opt_help(&out, rows, false);
+	opt_help(&out, common_opts, false);
 	text = buf_cstr(&out);
 	for (const char *p = text; *p; p++) {
 		column = *p == '\n' ? 0 : column + 1;
@@ -438,7 +476,7 @@ completed(int n, const char *const *line)
 	static char text[20000];
 	struct buf out = BUF_INIT;
 
-	complete_words(&out, n, (char **)line);
+	complete_words(&out, n, (char **)line, false);
 	snprintf(text, sizeof text, "%s", buf_cstr(&out));
 	buf_release(&out);
 	return text;

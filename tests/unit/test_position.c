@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "cli/delim.h"
+#include <time.h>
+
 #include "cli/position.h"
 #include "tests/unit/test.h"
 
@@ -59,7 +61,7 @@ TEST(what_is_neither_is_refused)
 		"", "-", "--5", "begin", "+5", "-5x", " 5", "5 6", "s", "stored ", NULL
 	};
 	static const char *const no_time[] = {
-		"s@", "s@-1", "s@now", "s@2026-11-21", "s@2026-11-21T06:55Z", "s@2026-11-21T06:55:30",
+		"s@", "s@-", "s@-x", "s@--1", "s@now", "s@2026-11-21", "s@2026-11-21T06:55Z", "s@2026-11-21T06:55:30",
 		"s@2026-13-21T06:55:30Z", "s@2026-00-21T06:55:30Z", "s@2026-02-30T06:55:30Z",
 		"s@2026-11-21T24:00:00Z", "s@2026-11-21T06:60:30Z", "s@2026-11-21T06:55:61Z",
 		"s@2026-11-21T06:55:30.Z", "s@2026-11-21T06:55:30ZZ", "s@2026-11-21T06:55:30+0100",
@@ -79,8 +81,32 @@ TEST(what_is_neither_is_refused)
 			test_failed(__FILE__, __LINE__, "%s: %s", no_time[i], err.text);
 	}
 	check_int(parse("s@x"), -1);
-	check_str(err.text, "-o s@T: 'x' is no time (milliseconds since 1970, or "
-		"2026-11-21T06:55:30Z)");
+	check_str(err.text, "-o s@T: 'x' is no time (milliseconds since 1970, "
+		"2026-11-21T06:55:30Z, or -1h: an hour ago)");
+}
+
+/* The time now, less what was said, and a little more that passed. */
+static bool
+is_ago(const struct position *p, int64_t ms)
+{
+	struct timespec now;
+	int64_t want;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	want = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - ms;
+	return p->kind == POSITION_TIME && p->n <= want && p->n > want - 60000;
+}
+
+TEST(times_may_be_relative)
+{
+	check_int(parse("s@-1h"), 0);
+	check(is_ago(&from, 3600000));
+	check_int(parse("s@-1m30s"), 0);
+	check(is_ago(&from, 90000));
+	check_int(parse("s@-36500d"), 0);
+	check_int(from.n, 0);
+	check_int(position_parse("e@-5m", &from, &until, &err), 0);
+	check(is_ago(&until, 300000));
 }
 
 TEST(each_once)

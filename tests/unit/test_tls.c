@@ -124,7 +124,7 @@ struct pair {
 
 static unsigned patience_ms = 20000;
 
-enum who { BOTH, SERVER_ONLY, CLIENT_ONLY, VERIFIED };
+enum who { BOTH, SERVER_ONLY, CLIENT_ONLY, VERIFIED, NEITHER };
 
 static bool
 pair_open(struct pair *p, enum who who)
@@ -138,9 +138,11 @@ pair_open(struct pair *p, enum who who)
 	find_modules();
 	memset(p, 0, sizeof *p);
 	p->loop = loop_new(&err);
-	if (who != CLIENT_ONLY && !(p->server.tls = tls_server(&server, hosts, &err)))
+	if (who != CLIENT_ONLY && who != NEITHER &&
+	    !(p->server.tls = tls_server(&server, hosts, &err)))
 		goto failed;
-	if (who != SERVER_ONLY && !(p->client.tls = tls_client(&client, &err)))
+	if (who != SERVER_ONLY && who != NEITHER &&
+	    !(p->client.tls = tls_client(&client, &err)))
 		goto failed;
 	p->listener = listener_open(p->loop, "127.0.0.1:0", &ops, &limits, accepted, &p->server,
 		&err);
@@ -228,6 +230,44 @@ TEST(paused_with_bytes_in_the_library)
 		stream_pause(p.server.s, false);
 		run_until(p.loop, &p.server, 250000);
 		check_filled(&p.server.got, 250000);
+		pair_close(&p);
+	}
+}
+
+/* A peer that does not read: the library has encrypted the front of the output, and the
+ * kernel has not taken it. What is behind stream_begun() can be cut out, and is never
+ * seen; what is before it arrives as it was. Without TLS nothing is begun. */
+TEST(what_is_begun_stays)
+{
+	for (int tls = 0; tls <= 1; tls++) {
+		size_t begun, cut = 0;
+		struct buf *out;
+		struct pair p;
+
+		need(pair_open(&p, tls ? BOTH : NEITHER));
+		p.server.pause_after = 1;
+		out = stream_out(p.client.s);
+		fill(out, 1);
+		stream_kick(p.client.s);
+		run_until(p.loop, &p.server, 1);
+		buf_clear(&p.server.got);
+		fill(out, 16000000);
+		stream_kick(p.client.s);
+		run_for(p.loop, 50);
+		begun = (size_t)(stream_begun(p.client.s) - stream_written(p.client.s));
+		check(tls ? begun > 0 && begun <= 16384 : begun == 0);
+		need(buf_len(out) > begun + 1000000);
+		cut = buf_len(out) - begun;
+		buf_truncate(out, begun);
+		buf_add_str(out, "and nothing else");
+		stream_pause(p.server.s, false);
+		run_until(p.loop, &p.server, 16000000 - cut + 16);
+		run_for(p.loop, 20);
+		check_int(buf_len(&p.server.got), 16000000 - cut + 16);
+		check(memcmp(buf_data(&p.server.got) + 16000000 - cut, "and nothing else", 16) == 0);
+		buf_truncate(&p.server.got, 16000000 - cut);
+		check_filled(&p.server.got, 16000000 - cut);
+		check_int(stream_begun(p.client.s), stream_written(p.client.s));
 		pair_close(&p);
 	}
 }

@@ -17,6 +17,10 @@ check_duration(const char *text, long long want)
 TEST(durations)
 {
 	check_duration("5", 5000);
+	check_duration("1m30s", 90000);
+	check_duration("1h2m3.5s", 3723500);
+	check_duration("1h0m0s", 3600000);
+	check_duration("1s1us", 1001);
 	check_duration("0", 0);
 	check_duration("500ms", 500);
 	check_duration("2m", 120000);
@@ -39,7 +43,7 @@ TEST(durations_that_are_none)
 {
 	static const char *const bad[] = {
 		"", "s", "-1", "+1", " 1", "1 ", "1 s", "1x", "1S", "1e3", "0x10", ".", "5.", "1.s",
-		"1..5", "1.5.5", "nan", "inf", "1ms2", "1m30s", "9223372036855ms",
+		"1..5", "1.5.5", "nan", "inf", "1ms2", "1m30", "1s5", "1mm", "1m 30s", "9223372036855ms",
 		"18446744073709551616", "18446744073709551615d", "99999999999999999999999999",
 	};
 

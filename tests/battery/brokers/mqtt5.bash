@@ -10,16 +10,18 @@ CARRIES_RAW='header repeat-header'
 KEEPER=(-X mqtt.client_id=keeper -X mqtt.session=1h)
 # It may have no more than so many unanswered, and -W is not for those behind.
 QUICK=(-X mqtt.keepalive=1s)
+ALIVE=(-X mqtt.keepalive=1s)
 
-# mosquitto_users: mbus, reader and writer, as the security plugin has it in its file.
+# mosquitto_users KIND: mbus, reader and writer, as the security plugin has it in its file.
 mosquitto_users() {
-	python3 - <<-'END'
-		import base64, hashlib, json
+	python3 - "$1" <<-'END'
+		import base64, hashlib, json, sys
 		def client(name, password, role):
 		    key = hashlib.pbkdf2_hmac("sha512", password.encode(), b"twelve bytes", 101, 64)
 		    return {"username": name, "password": base64.b64encode(key).decode(), "iterations": 101,
 		            "salt": base64.b64encode(b"twelve bytes").decode(), "roles": [{"rolename": role}]}
 		def role(name, *acls):
+		    if sys.argv[1] == "forbidden" and name != "both": acls = ()
 		    return {"rolename": name, "acls": [{"acltype": a, "topic": "#", "allow": True} for a in acls]}
 		print(json.dumps({
 		    "defaultACLAccess": {"publishClientSend": False, "publishClientReceive": True,
@@ -43,14 +45,14 @@ serve() {
 		echo 'log_type warning'
 		echo 'log_type notice'
 		case $kind in
-		lenient | durable)
+		lenient | durable | *tls)
 			echo 'max_queued_messages 0'
 			echo 'max_queued_bytes 0'
 			;;
 		esac
 		echo "persistence $([ "$kind" = durable ] && echo true || echo false)"
 		echo "persistence_location $PWD/$name.d/"
-		echo "listener $port 127.0.0.1"
+		echo "listener $port ${AT-127.0.0.1}"
 		case $kind in
 		tls | mtls)
 			echo "cafile $BATS_FILE_TMPDIR/ca.crt"
@@ -59,12 +61,12 @@ serve() {
 			[ "$kind" = tls ] || echo 'require_certificate true'
 			;;
 		esac
-		if [ "$kind" = users ]; then
+		if [ "$kind" = users ] || [ "$kind" = forbidden ]; then
 			# The plain access list of a file does not refuse subscriptions.
 			echo 'allow_anonymous false'
 			echo "plugin $(find /usr/lib /usr/local/lib -name mosquitto_dynamic_security.so | head -n 1)"
 			echo "plugin_opt_config_file $PWD/$name.users"
-			mosquitto_users > "$name.users"
+			mosquitto_users "$kind" > "$name.users"
 		else
 			echo 'allow_anonymous true'
 			echo "listener 0 $PWD/$name.sock"
@@ -72,5 +74,5 @@ serve() {
 	} > "$name.conf"
 	start "$name" mosquitto -c "$name.conf"
 	# shellcheck disable=SC2016
-	wait_for bash -c 'exec 3<> "/dev/tcp/127.0.0.1/$0"' "$port" 2> "$name.probe"
+	wait_for bash -c 'exec 3<> "/dev/tcp/$1/$0"' "$port" "${AT-127.0.0.1}" 2> "$name.probe"
 }

@@ -9,7 +9,7 @@ TOPICS=(t t/a/b t-a_b 'ünï·cødé' "$(printf 'long%.0s' {1..40})")
 topic() { echo "t${BATS_TEST_NUMBER:-0}x$RANDOM"; }
 
 serve() {
-	local name=$1 port=$2 kind=$3 c=$BATS_FILE_TMPDIR/${4-srv} jars tls='' secure=false persist=false p
+	local name=$1 port=$2 kind=$3 c=$BATS_FILE_TMPDIR/${4-srv} jars tls='' secure=false persist=false p read=read write=write
 
 	jars=$(echo "${MBUS_CACHE:-$MBUS_TEST_ROOT/.cache}"/artemis-*/)
 	mkdir -p "$name.d"
@@ -24,6 +24,7 @@ serve() {
 		fi
 		;;
 	users) secure=true ;;
+	forbidden) secure=true read=none write=none ;;
 	durable) persist=true ;;
 	esac
 	{
@@ -43,6 +44,6 @@ serve() {
 		echo '</security-setting></security-settings></core></configuration>'
 	} > "$name.xml"
 	start "$name" java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$jars*" Artemis "$name.xml" \
-		mbus:secret:all reader:reader:read writer:writer:write
+		mbus:secret:all reader:reader:$read writer:writer:$write
 	wait_for -t 30 grep -q '^up' "$name.out"
 }

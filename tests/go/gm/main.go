@@ -8,6 +8,7 @@
 //	gm sub    prints every event, one JSON object a line
 //	gm user   a service that publishes user.registered
 //	gm email  a service that reacts to it
+//	gm serve  a service that greets, and gm call, its client
 //	gm reg    the registry: list, get NAME, watch, register NAME ADDR
 //
 // The source is written for go-micro v5. ../build makes the other release
@@ -77,7 +78,7 @@ func (p pairs) Set(s string) error {
 
 func main() {
 	commands := map[string]func([]string){
-		"pub": pub, "sub": sub, "user": user, "email": email, "reg": reg,
+		"pub": pub, "sub": sub, "user": user, "email": email, "serve": serve, "call": call, "reg": reg,
 	}
 	if len(os.Args) > 1 {
 		if run := commands[os.Args[1]]; run != nil {

@@ -75,3 +75,40 @@ func email(args []string) {
 	}, opts...))
 	must(svc.Run())
 }
+
+// Greeter is the service of serve.
+type Greeter struct{}
+
+// Hello is a request and its answer.
+type Hello struct {
+	Name string `json:"name"`
+}
+
+// Hello greets.
+func (g *Greeter) Hello(ctx context.Context, req *Hello, rsp *Hello) error {
+	rsp.Name = "hello " + req.Name
+	return nil
+}
+
+// serve is the service NAME, with an endpoint Greeter.Hello.
+func serve(args []string) {
+	flags := flag.NewFlagSet("serve", flag.ExitOnError)
+	readyFD := flags.Int("ready-fd", -1, "descriptor to tell when started")
+	address := flags.String("address", "127.0.0.1:0", "address to listen at")
+	flags.Parse(args)
+
+	fd := *readyFD
+	svc := newService(flags.Arg(0), micro.Address(*address), micro.AfterStart(func() error { ready(fd); return nil }))
+	must(svc.Server().Handle(svc.Server().NewHandler(&Greeter{})))
+	must(svc.Run())
+}
+
+// call asks the service NAME to greet WHOM, and prints the answer.
+func call(args []string) {
+	svc := newService("go.micro.test.call")
+	must(svc.Client().Init(client.ContentType("application/json")))
+	rsp := &Hello{}
+	req := svc.Client().NewRequest(args[0], "Greeter.Hello", &Hello{Name: args[1]})
+	must(svc.Client().Call(context.Background(), req, rsp))
+	printJSON(rsp)
+}

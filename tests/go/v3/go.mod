@@ -6,6 +6,7 @@ require github.com/asim/go-micro/v3 v3.7.0
 
 require (
 	github.com/asim/go-micro/plugins/broker/kafka/v3 v3.7.0
+	github.com/asim/go-micro/plugins/broker/nats/v3 v3.7.0
 	github.com/asim/go-micro/plugins/broker/redis/v3 v3.7.0
 )
 
@@ -39,6 +40,9 @@ require (
 	github.com/klauspost/compress v1.12.2 // indirect
 	github.com/miekg/dns v1.1.43 // indirect
 	github.com/mitchellh/go-homedir v1.1.0 // indirect
+	github.com/nats-io/nats.go v1.11.1-0.20210623165838-4b75fc59ae30 // indirect
+	github.com/nats-io/nkeys v0.3.0 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/nxadm/tail v1.4.8 // indirect
 	github.com/oxtoacart/bpool v0.0.0-20190530202638-03653db5a59c // indirect
 	github.com/patrickmn/go-cache v2.1.0+incompatible // indirect

@@ -4,6 +4,7 @@ package main
 
 import (
 	_ "github.com/asim/go-micro/plugins/broker/kafka/v3"
+	_ "github.com/asim/go-micro/plugins/broker/nats/v3"
 	"github.com/asim/go-micro/plugins/broker/redis/v3"
 )
 

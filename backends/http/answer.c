@@ -1,61 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What passes between an endpoint and its node: a request's bytes, an answer's. */
-#include "backends/http/endpoint.h"
+/* What a node answers: heads, and bodies that nobody reads. */
+#include "backends/http/endpoint_impl.h"
 
 enum { INTERIM_MAX = 64 };		/* 1xx heads before an answer */
 
-const char endpoint_wants_tls[] = "speaks TLS, and its node does not say so";
+const char http_endpoint_wants_tls[] = "speaks TLS, and its node does not say so";
 
-/* ---- requests ---- */
-
-static struct bytes
-endpoint_topic_id(struct http_broker *hb, const struct peer *p)
+/* Is that what a server that wants TLS says to a plain request? */
+static bool
+wants_tls(const char *p, size_t n)
 {
-	struct buf *id = &hb->scratch;
+	static const char gos_head[] = "HTTP/1.0 400 Bad Request\r\n\r\n";
+	static const char gos_words[] = "to an HTTPS server";
+	size_t head = sizeof gos_head - 1;
 
-	buf_clear(id);
-	buf_add(id, p->topic, p->topic_len);
-	buf_add(id, p->id + p->id_len - 37, 37);
-	return buf_bytes(id);
+	if (n > head && memcmp(p, gos_head, head) == 0)
+		return memmem(p + head, n - head, gos_words, sizeof gos_words - 1) != NULL;
+	/* An alert: the record type, and a version's first byte. */
+	return n >= 2 && p[0] == 0x15 && p[1] == 3;
 }
 
-/* A new-dialect envelope begins {"Header":{"... because the topic is always in
- * it; the old dialect's is the same with its own topic header put in front. */
 void
-endpoint_render(struct endpoint *e, const struct request *r)
-{
-	static const struct bytes begin = BYTES("{\"Header\":{");
-	struct buf *out = stream_out(e->stream);
-	struct bytes body = buf_bytes(&r->flight->body), topic;
-	struct bytes id = bytes_of(r->peer->id, r->peer->id_len);
-	size_t extra;
-
-	if (r->peer->says_topic)
-		id = endpoint_topic_id(e->hb, r->peer);
-	if (e->dialect == DIALECT_NEW) {
-		http_add_publish_head(out, bytes_str(dialects[e->dialect].path), id,
-			bytes_str(e->address), body.n);
-		buf_add_bytes(out, body);
-		return;
-	}
-	topic = buf_bytes(&r->flight->route->topic_json);
-	extra = sizeof "\"" HEADER_OLD_TOPIC "\":," - 1 + topic.n;
-	http_add_publish_head(out, bytes_str(dialects[e->dialect].path), id,
-		bytes_str(e->address), body.n + extra);
-	buf_add_bytes(out, begin);
-	buf_add_str(out, "\"" HEADER_OLD_TOPIC "\":");
-	buf_add_bytes(out, topic);
-	buf_add_ch(out, ',');
-	buf_add(out, body.p + begin.n, body.n - begin.n);
-}
-
-/* ---- answers ---- */
-
-void
-endpoint_drop_skipped(struct endpoint *e)
+http_endpoint_drop_skipped(struct endpoint *e)
 {
 	while (e->head < e->sent && at(e, e->head)->skipped)
-		peer_unref(e->hb, at(e, e->head++)->peer);
+		endpoint_done(e, at(e, e->head++), NULL, 0, false);
 }
 
 static void
@@ -65,15 +34,12 @@ endpoint_answer(struct endpoint *e, const struct http_head *h)
 	struct error err;
 
 	if (h->status == 200) {
-		route_result(e->hb, &r, NULL, true);
+		endpoint_done(e, &r, NULL, h->status, true);
 		return;
 	}
-	/* Another process has that address now, and never heard of this node. */
-	if (h->status == 404 && !r.peer->gone)
-		directory_drop(e->hb, r.peer);
 	error_set(&err, ERR_REFUSED, "%s: answered %u %.*s", e->address, h->status,
 		BYTES_FMT(h->reason));
-	route_result(e->hb, &r, &err, false);
+	endpoint_done(e, &r, &err, h->status, false);
 }
 
 /* Takes what belongs to the body of the last answer. */
@@ -99,8 +65,8 @@ endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 {
 	struct http_head h;
 
-	if (!e->secure && !e->proven && secure_wanted(p, n)) {
-		*why = endpoint_wants_tls;
+	if (!e->secure && !e->proven && wants_tls(p, n)) {
+		*why = http_endpoint_wants_tls;
 		return 0;
 	}
 	if (!http_head_ripe(&e->drip, p, n) || http_response_parse(&h, p, n, why) != HTTP_OK)
@@ -112,7 +78,7 @@ endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 		return h.size;
 	}
 	e->interim = 0;
-	endpoint_drop_skipped(e);
+	http_endpoint_drop_skipped(e);
 	if (e->head == e->sent) {
 		*why = "answered without having been asked";
 		return 0;
@@ -139,7 +105,7 @@ endpoint_head(struct endpoint *e, char *p, size_t n, const char **why)
 }
 
 size_t
-endpoint_take(struct endpoint *e, char *p, size_t n, const char **why)
+http_endpoint_take(struct endpoint *e, char *p, size_t n, const char **why)
 {
 	return endpoint_in_body(e) ? endpoint_body(e, p, n, why) : endpoint_head(e, p, n, why);
 }

@@ -26,6 +26,13 @@ serve() {
 			;;
 		esac
 		echo '}'
+		[ "$kind" != forbidden ] || cat <<-'END'
+			authorization { users: [
+			  { user: mbus, password: secret }
+			  { user: reader, password: reader, permissions: { publish: { deny: ">" }, subscribe: { deny: ">" } } }
+			  { user: writer, password: writer, permissions: { publish: { deny: ">" }, subscribe: { deny: ">" } } }
+			] }
+		END
 		[ "$kind" != users ] || cat <<-'END'
 			authorization { users: [
 			  { user: mbus, password: secret }

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Regular expressions: see pattern.h. */
+#include "core/pattern.h"
+
+#include <string.h>
+
+enum { SEEN_MAX = 4096 };
+
+/* How long it would be without repetitions, by parentheses. */
+struct weighing {
+	const char *p, *end;
+	unsigned long sum[PATTERN_DEPTH + 1];	/* of what is within each */
+	unsigned long last;			/* of what a repetition would repeat */
+	unsigned depth;
+};
+
+/* "]" and "^]" at its front are letters of it; so is "]" within [:alpha:]. */
+static void
+skip_bracket(struct weighing *w)
+{
+	const char *p = w->p + 1;
+
+	if (p < w->end && *p == '^')
+		p++;
+	if (p < w->end && *p == ']')
+		p++;
+	while (p < w->end && *p != ']') {
+		const char *close;
+
+		if (*p == '[' && p + 1 < w->end && strchr(".:=", p[1]) &&
+		    (close = memchr(p + 2, ']', (size_t)(w->end - p - 2))))
+			p = close;
+		p++;
+	}
+	w->p = p;
+}
+
+static void
+add(struct weighing *w, unsigned long weight)
+{
+	w->last = weight;
+	w->sum[w->depth] += weight;
+}
+
+/* "{2,5}"; p is at the brace. */
+static void
+repeat(struct weighing *w)
+{
+	unsigned long most = 0, n = 0;
+
+	while (w->p + 1 < w->end && *w->p != '}') {
+		w->p++;
+		if (*w->p >= '0' && *w->p <= '9')
+			n = n < PATTERN_MAX ? n * 10 + (unsigned long)(*w->p - '0') : n;
+		else
+			n = 0;
+		most = n > most ? n : most;
+	}
+	if (most > 1) {
+		w->sum[w->depth] += w->last * (most - 1);
+		w->last *= most;
+	}
+}
+
+/* Why it may cost too much; NULL: it does not. */
+static const char *
+weigh(struct bytes text)
+{
+	struct weighing w = { .p = text.p, .end = text.p + text.n };
+
+	for (; w.p < w.end; w.p++) {
+		switch (*w.p) {
+		case '\\':
+			if (w.p + 1 < w.end && w.p[1] >= '1' && w.p[1] <= '9')
+				return "a reference back (\\1) is none of POSIX extended";
+			w.p++;
+			add(&w, 1);
+			break;
+		case '(':
+			if (w.depth == PATTERN_DEPTH)
+				return "too many parentheses in one another";
+			w.sum[++w.depth] = 0;
+			break;
+		case ')':
+			if (w.depth)
+				add(&w, w.sum[w.depth--] + 1);
+			break;
+		case '{':
+			repeat(&w);
+			break;
+		case '[':
+			skip_bracket(&w);
+			add(&w, 1);
+			break;
+		default:
+			add(&w, 1);
+		}
+		if (w.sum[w.depth] > PATTERN_MAX)
+			return "it is too long, with its repetitions written out";
+	}
+	return NULL;
+}
+
+int
+pattern_compile(regex_t *to, struct bytes text, struct error *err)
+{
+	char z[PATTERN_MAX + 1], why[100];
+	const char *dear;
+	int code;
+
+	if (memchr(text.p, 0, text.n))
+		return error_set(err, ERR_USAGE, "a regular expression has no NUL");
+	if (text.n > PATTERN_MAX)
+		return error_set(err, ERR_USAGE, "a regular expression has up to %d bytes",
+			PATTERN_MAX);
+	dear = weigh(text);
+	if (dear)
+		return error_set(err, ERR_USAGE, "not a regular expression that is taken: %s", dear);
+	memcpy(z, text.p, text.n);
+	z[text.n] = '\0';
+	code = regcomp(to, z, REG_EXTENDED | REG_NOSUB);
+	if (!code)
+		return 0;
+	regerror(code, to, why, sizeof why);
+	return error_set(err, ERR_USAGE, "not a regular expression: %s", why);
+}
+
+/* In a copy: the library may look for the NUL, wherever it is told to end. */
+bool
+pattern_is_in(const regex_t *re, struct bytes b)
+{
+	char z[SEEN_MAX + 1];
+	regmatch_t range = { 0, (regoff_t)(b.n < SEEN_MAX ? b.n : SEEN_MAX) };
+
+	memcpy(z, b.p, (size_t)range.rm_eo);
+	z[range.rm_eo] = '\0';
+	return regexec(re, z, 0, &range, REG_STARTEND) == 0;
+}
