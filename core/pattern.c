@@ -42,24 +42,32 @@ add(struct weighing *w, unsigned long weight)
 	w->sum[w->depth] += weight;
 }
 
+/* The library writes what is repeated out: x{3} as xxx, x{2,} as xxx*, x+ as xx*. */
+static void
+copies(struct weighing *w, unsigned long most)
+{
+	if (most > 1) {
+		w->sum[w->depth] += w->last * (most - 1);
+		w->last *= most;
+	}
+}
+
 /* "{2,5}"; p is at the brace. */
 static void
 repeat(struct weighing *w)
 {
 	unsigned long most = 0, n = 0;
+	char before = '{';
 
 	while (w->p + 1 < w->end && *w->p != '}') {
-		w->p++;
+		before = *w->p++;
 		if (*w->p >= '0' && *w->p <= '9')
 			n = n < PATTERN_MAX ? n * 10 + (unsigned long)(*w->p - '0') : n;
 		else
 			n = 0;
 		most = n > most ? n : most;
 	}
-	if (most > 1) {
-		w->sum[w->depth] += w->last * (most - 1);
-		w->last *= most;
-	}
+	copies(w, before == ',' ? most + 1 : most);
 }
 
 /* Why it may cost too much; NULL: it does not. */
@@ -87,6 +95,14 @@ weigh(struct bytes text)
 			break;
 		case '{':
 			repeat(&w);
+			break;
+		case '+':
+			copies(&w, 2);
+			break;
+		case '*':
+		case '?':
+			w.last++;
+			w.sum[w.depth]++;
 			break;
 		case '[':
 			skip_bracket(&w);

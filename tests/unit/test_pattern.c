@@ -47,6 +47,9 @@ TEST(what_is_wrong_is_said)
 	static const struct { const char *text, *words; } cases[] = {
 		{ "(a", "not a regular expression" }, { "[a", "not a regular expression" },
 		{ "(a)\\1", "a reference back" }, { "a{2000}", "too long" },
+		{ "a++++++++++++++++++++++++++++", "too long" }, { "((((a+)+)+)+b+++++++)+++", "too long" },
+		{ "(a{100})*{100}", "too long" }, { "(a{100})?+++++", "too long" },
+		{ "a{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}", "too long" },
 		{ "((a{20}){20}){20}", "too long" }, { "((a|b{40}){40}x)*", "too long" },
 		{ "(((((((((((((((((((((((((((((((((a)))))))))))))))))))))))))))))))))",
 			"too many parentheses" },
@@ -69,7 +72,7 @@ TEST(what_is_bounded_is_taken)
 {
 	static const char *const cases[] = {
 		"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", "\\\\1", "[\\1]", "a{0,500}", "(x{10}){9}y{2}",
-		"[^]{99999}]", "[[:alpha:]{5000}]", "^a|b$",
+		"[^]{99999}]", "[+++++++++++]", "\\+\\+\\+\\+\\+\\+\\+\\+\\+\\+\\+", "(a+b+)*c?+d{3,}", "[[:alpha:]{5000}]", "^a|b$",
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
