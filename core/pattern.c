@@ -6,11 +6,16 @@
 
 enum { SEEN_MAX = 4096 };
 
-/* How long it would be without repetitions, by parentheses. */
+/*
+ * What the library makes of it, by parentheses: x{3} is compiled as xxx, x{2,} as xxx*, x+
+ * as xx*. Its time grows with the places and, from a few dozen on, doubles with each loop
+ * (a "*", say) over what may be empty.
+ */
+struct weight { unsigned long places, loops; };
 struct weighing {
 	const char *p, *end;
-	unsigned long sum[PATTERN_DEPTH + 1];	/* of what is within each */
-	unsigned long last;			/* of what a repetition would repeat */
+	struct weight sum[PATTERN_DEPTH + 1];	/* of what is within each */
+	struct weight last;			/* of what a repetition would repeat */
 	unsigned depth;
 };
 
@@ -36,28 +41,38 @@ skip_bracket(struct weighing *w)
 }
 
 static void
-add(struct weighing *w, unsigned long weight)
+add(struct weighing *w, struct weight weight)
 {
 	w->last = weight;
-	w->sum[w->depth] += weight;
+	w->sum[w->depth].places += weight.places;
+	w->sum[w->depth].loops += weight.loops;
 }
 
-/* The library writes what is repeated out: x{3} as xxx, x{2,} as xxx*, x+ as xx*. */
 static void
-copies(struct weighing *w, unsigned long most)
+add_place(struct weighing *w)
 {
-	if (most > 1) {
-		w->sum[w->depth] += w->last * (most - 1);
-		w->last *= most;
-	}
+	add(w, (struct weight){ 1, 0 });
+}
+
+/* The last one stands there n times, and again in a loop, or a part of it may be left out. */
+static void
+repeat(struct weighing *w, unsigned long n, bool loops)
+{
+	struct weight *sum = &w->sum[w->depth], *last = &w->last;
+
+	sum->places += last->places * (n - 1);
+	sum->loops += last->loops * (n - 1) + loops;
+	last->places *= n;
+	last->loops = last->loops * n + loops;
 }
 
 /* "{2,5}"; p is at the brace. */
 static void
-repeat(struct weighing *w)
+repeat_braces(struct weighing *w)
 {
-	unsigned long most = 0, n = 0;
+	unsigned long most = 1, n = 0;
 	char before = '{';
+	bool loops = false;
 
 	while (w->p + 1 < w->end && *w->p != '}') {
 		before = *w->p++;
@@ -66,8 +81,9 @@ repeat(struct weighing *w)
 		else
 			n = 0;
 		most = n > most ? n : most;
+		loops |= *w->p == ',';
 	}
-	copies(w, before == ',' ? most + 1 : most);
+	repeat(w, before == ',' ? most + 1 : most, loops);
 }
 
 /* Why it may cost too much; NULL: it does not. */
@@ -82,37 +98,40 @@ weigh(struct bytes text)
 			if (w.p + 1 < w.end && w.p[1] >= '1' && w.p[1] <= '9')
 				return "a reference back (\\1) is none of POSIX extended";
 			w.p++;
-			add(&w, 1);
+			add_place(&w);
 			break;
 		case '(':
 			if (w.depth == PATTERN_DEPTH)
 				return "too many parentheses in one another";
-			w.sum[++w.depth] = 0;
+			w.sum[++w.depth] = (struct weight){ 0, 0 };
 			break;
 		case ')':
-			if (w.depth)
-				add(&w, w.sum[w.depth--] + 1);
+			if (w.depth) {
+				w.depth--;
+				add(&w, w.sum[w.depth + 1]);
+			}
 			break;
 		case '{':
-			repeat(&w);
+			repeat_braces(&w);
 			break;
 		case '+':
-			copies(&w, 2);
+			repeat(&w, 2, true);
 			break;
 		case '*':
 		case '?':
-			w.last++;
-			w.sum[w.depth]++;
+			repeat(&w, 1, true);
 			break;
 		case '[':
 			skip_bracket(&w);
-			add(&w, 1);
+			add_place(&w);
 			break;
 		default:
-			add(&w, 1);
+			add_place(&w);
 		}
-		if (w.sum[w.depth] > PATTERN_MAX)
+		if (w.sum[w.depth].places > PATTERN_MAX)
 			return "it is too long, with its repetitions written out";
+		if (w.sum[w.depth].loops > PATTERN_LOOPS)
+			return "it has too many repetitions (*, +, ?)";
 	}
 	return NULL;
 }

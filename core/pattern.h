@@ -3,7 +3,7 @@
  * A regular expression of the user's, looked for in what comes from outside: POSIX
  * extended, of bounded cost. Refused are references back (\1), which POSIX does not have
  * and the C library looks for by trying all ways, and repetitions that are as long as
- * thousands of letters.
+ * thousands of letters, or dozens of them over one another.
  */
 #ifndef MBUS_CORE_PATTERN_H
 #define MBUS_CORE_PATTERN_H
@@ -16,6 +16,7 @@
 
 enum {
 	PATTERN_MAX = 1000,		/* bytes of one, and places in it, repetitions written out */
+	PATTERN_LOOPS = 40,		/* repetitions without a fixed number, written out */
 	PATTERN_DEPTH = 32		/* parentheses within parentheses */
 };
 

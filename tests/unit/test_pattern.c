@@ -47,9 +47,11 @@ TEST(what_is_wrong_is_said)
 	static const struct { const char *text, *words; } cases[] = {
 		{ "(a", "not a regular expression" }, { "[a", "not a regular expression" },
 		{ "(a)\\1", "a reference back" }, { "a{2000}", "too long" },
-		{ "a++++++++++++++++++++++++++++", "too long" }, { "((((a+)+)+)+b+++++++)+++", "too long" },
+		{ "a++++++++++++++++++++++++++++", "too" }, { "((((a+)+)+)+b+++++++)+++", "too" },
 		{ "(a{100})*{100}", "too long" }, { "(a{100})?+++++", "too long" },
-		{ "a{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}", "too long" },
+		{ "a{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}{1,}", "too" },
+		{ "a*****************************************", "too many repetitions" },
+		{ "(a*b*c*d*){12}", "too many repetitions" },
 		{ "((a{20}){20}){20}", "too long" }, { "((a|b{40}){40}x)*", "too long" },
 		{ "(((((((((((((((((((((((((((((((((a)))))))))))))))))))))))))))))))))",
 			"too many parentheses" },
