@@ -404,10 +404,16 @@ static int
 wait_ready(struct loop *l)
 {
 	int64_t ns = wait_ns(l);
-	struct timespec ts = { ns / 1000000000, ns % 1000000000 };
 	int n;
 
+	/* A timer is for a moment, however long this turn took since it read the clock. */
+	if (ns > 0) {
+		l->now_ns = loop_clock_ns();
+		ns = wait_ns(l);
+	}
 	if (ns > 0 && !l->coarse) {
+		struct timespec ts = { ns / 1000000000, ns % 1000000000 };
+
 		n = epoll_pwait2(l->epoll, l->ready, LOOP_BATCH, &ts, NULL);
 		if (n >= 0 || errno != ENOSYS)
 			return n;

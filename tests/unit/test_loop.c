@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/buf.h"
@@ -228,6 +229,39 @@ TEST(a_busy_timer_starves_nobody)
 	check(fd->times > 10);
 	part_free(t);
 	part_free(fd);
+	loop_free(l);
+}
+
+static void
+work_and_set(struct loop_timer *t)
+{
+	struct part *p = t->arg;
+	uint64_t begin = loop_clock_ns();
+
+	if (++p->times == 5) {
+		loop_stop(p->loop);
+		return;
+	}
+	while (loop_clock_ns() - begin < 20000000)
+		;
+	loop_timer_set_at(p->loop, t, loop_clock_ns());
+}
+
+TEST(a_turn_that_took_long_delays_no_timer)
+{
+	struct loop *l = begin();
+	struct part p = { .loop = l, .timer = { .fn = work_and_set, .arg = &p } };
+	struct rusage before, after;
+	uint64_t began = loop_clock_ns();
+
+	/* Only voluntary switches tell: a busy machine takes the CPU away, and time. */
+	getrusage(RUSAGE_SELF, &before);
+	loop_timer_set(l, &p.timer, 0);
+	loop_run(l);
+	getrusage(RUSAGE_SELF, &after);
+	check_int(p.times, 5);
+	check(loop_clock_ns() - began >= 80000000);
+	check_int(after.ru_nvcsw - before.ru_nvcsw, 0);
 	loop_free(l);
 }
 
