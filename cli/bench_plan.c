@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "cli/connect.h"
-#include "core/registry.h"
 #include "core/units.h"
 
 /* ---- words ---- */
@@ -170,68 +169,6 @@ read_sizes(struct bench_plan *p, struct error *err)
 }
 
 static int
-add_target(struct bench_plan *p, const char *broker, const char *url, struct error *err)
-{
-	if (p->ntargets == 100)
-		return error_set(err, ERR_USAGE, "over a hundred brokers");
-	p->targets = xrealloc(p->targets, (p->ntargets + 1) * sizeof *p->targets);
-	p->targets[p->ntargets++] = (struct bench_target){ broker, url };
-	return 0;
-}
-
-static int
-read_targets(struct bench_plan *p, struct error *err)
-{
-	const struct bench_args *a = p->args;
-	bool several = a->brokers || a->on.n;
-
-	if (several && (a->common.url || a->common.broker != a->common.env_broker ||
-	    a->common.address != a->common.env_address))
-		return error_set(err, ERR_USAGE, "%s says which brokers, and so does %s: one of them",
-			a->brokers ? "--brokers" : "--on", a->common.url ? "--url" :
-			a->common.address != a->common.env_address ? "-b" : "-B");
-	for (const char *text = a->brokers; text && *text;) {
-		size_t n = strcspn(text, ",");
-
-		if (n && add_target(p, xmemdup0(text, n), NULL, err) < 0)
-			return -1;
-		text += n + (text[n] == ',');
-	}
-	for (size_t i = 0; i < a->on.n; i++) {
-		if (!strstr(a->on.v[i], "://"))
-			return error_set(err, ERR_USAGE, "--on: write SCHEME://HOST (a broker at its "
-				"own address: --brokers NAME)");
-		if (add_target(p, NULL, a->on.v[i], err) < 0)
-			return -1;
-	}
-	return p->ntargets ? 0 : add_target(p, NULL, NULL, err);
-}
-
-/* "N:V", "N=V" or "N", as pub has it. */
-static int
-read_headers(struct bench_plan *p, struct error *err)
-{
-	const struct opt_list *l = &p->args->headers;
-
-	p->headers = xcalloc(l->n + 1, sizeof *p->headers);
-	for (size_t i = 0; i < l->n; i++) {
-		const char *text = l->v[i];
-		size_t n = strcspn(text, ":=");
-
-		if (!n)
-			return error_set(err, ERR_USAGE, "-H: a header has a name (N:V)");
-		p->headers[i].name = bytes_of(text, n);
-		if (text[n]) {
-			const char *v = text + n + 1;
-
-			p->headers[i].value = bytes_str(v + (text[n] == ':' && *v == ' '));
-		}
-	}
-	p->nheaders = l->n;
-	return 0;
-}
-
-static int
 read_payload(struct bench_plan *p, struct error *err)
 {
 	const char *path = p->args->payload;
@@ -295,9 +232,8 @@ check_id(const char *id, struct error *err)
 }
 
 static int
-check(struct bench_plan *p, struct error *err)
+check(const struct bench_plan *p, const struct bench_args *a, struct error *err)
 {
-	const struct bench_args *a = p->args;
 	bool alone = p->role == BENCH_PUB || p->role == BENCH_SUB;
 
 	if (a->msgs && a->duration_ms)
@@ -382,8 +318,11 @@ plan_init(struct bench_plan *p, struct bench_args *a, int noperands, char **oper
 	*p = (struct bench_plan){ .args = a };
 	if (read_role(p, noperands, operands, err) < 0 || plan_words(p, err) < 0 ||
 	    read_payload(p, err) < 0 || (!p->nsizes && read_sizes(p, err) < 0) ||
-	    read_targets(p, err) < 0 || read_headers(p, err) < 0 || check(p, err) < 0)
+	    plan_targets(p, err) < 0)
 		return -1;
+	for (size_t i = 0; i < p->ntargets; i++)
+		if (check(p, plan_args(p, i), err) < 0)
+			return -1;
 	p->duration_ns = a->duration_ms * 1000000u;
 	if (p->rate_auto && !p->duration_ns)
 		p->duration_ns = UINT64_C(3000000000);
@@ -393,13 +332,10 @@ plan_init(struct bench_plan *p, struct bench_args *a, int noperands, char **oper
 void
 plan_release(struct bench_plan *p)
 {
-	for (size_t i = 0; i < p->ntargets; i++)
-		free((char *)p->targets[i].broker);
+	plan_targets_release(p);
 	for (size_t i = 0; i < p->nresults; i++)
 		result_release(&p->results[i]);
-	free(p->targets);
 	free(p->sizes);
-	free(p->headers);
 	free(p->file);
 	free(p->results);
 }
@@ -413,97 +349,6 @@ plan_result(struct bench_plan *p)
 }
 
 /* ---- jobs ---- */
-
-/* The row whose name a -X option begins with: "mqtt.version" is mqtt's. */
-static const struct backend *
-prefix_of(const struct backend *table, const char *option)
-{
-	size_t n = strcspn(option, ".");
-
-	while (table->name && (!option[n] || strlen(table->name) != n ||
-	    strncmp(table->name, option, n) != 0))
-		table++;
-	return table->name ? table : NULL;
-}
-
-/* NULL: no broker has the scheme of its URL. */
-static const char *
-target_broker(const struct bench_target *t)
-{
-	const char *end = t->url ? strstr(t->url, "://") : NULL;
-	const struct backend *row = end ?
-		broker_of_scheme(bytes_of(t->url, (size_t)(end - t->url))) : NULL;
-
-	return t->broker ? t->broker : row ? row->name : NULL;
-}
-
-static bool
-is_target(const struct bench_plan *p, const char *broker)
-{
-	for (size_t i = 0; i < p->ntargets; i++) {
-		const char *name = target_broker(&p->targets[i]);
-
-		if (name && strcmp(name, broker) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* -X NAME.OPTION=... is for that one of several brokers, or for those with that
- * registry, and for nobody else. */
-static int
-own_xopts(struct bench_plan *p, struct bench_job *job, struct error *err)
-{
-	struct common_args *c = &job->common;
-	const struct broker_ops *ops = broker_find(c->broker, err);
-	struct broker_xopt *own = xcalloc(c->nxpairs + 1, sizeof *own);
-	size_t n = 0;
-	int r = ops ? 0 : -1;
-
-	for (size_t i = 0; i < c->nxpairs && r == 0; i++) {
-		const char *name = c->xpairs[i].name;
-		const struct backend *row = prefix_of(broker_table, name);
-		bool several = p->ntargets > 1;
-
-		if (several && row && !is_target(p, row->name))
-			r = error_set(err, ERR_USAGE, "-X %.60s: %s is none of the brokers that are "
-				"measured", name, row->name);
-		else if (several && row && strcmp(row->name, c->broker) != 0)
-			;
-		else if (several && !row && prefix_of(registry_table, name) &&
-		    !(ops->caps & BROKER_REGISTRY))
-			;
-		else
-			own[n++] = c->xpairs[i];
-	}
-	c->xpairs = own;
-	c->nxpairs = n;
-	return r;
-}
-
-/* --registry acts on those of several brokers that have one; where none has, it is left to
- * be refused. */
-static void
-own_given(struct bench_plan *p, struct bench_job *job)
-{
-	struct opt_given *g = &job->common.given;
-	struct opt_was *own = xcalloc(g->n + 1, sizeof *own);
-	bool needed = false;
-	size_t n = 0;
-	struct error err;
-
-	for (size_t i = 0; i < p->ntargets && p->ntargets > 1; i++) {
-		const char *name = target_broker(&p->targets[i]);
-		const struct broker_ops *ops = name ? broker_find(name, &err) : NULL;
-
-		needed = needed || (ops && (ops->caps & BROKER_REGISTRY));
-	}
-	for (size_t i = 0; i < g->n; i++)
-		if (!needed || !(g->v[i].opt->needs & BROKER_REGISTRY))
-			own[n++] = g->v[i];
-	g->v = own;
-	g->n = n;
-}
 
 static void
 make_id(struct bench_plan *p, struct bench_job *job, unsigned n)
@@ -542,17 +387,17 @@ plan_job(struct bench_plan *p, size_t target, size_t size, unsigned n, struct be
 	struct error *err)
 {
 	const struct bench_target *t = &p->targets[target];
-	struct bench_args *a = p->args;
+	struct bench_args *a = plan_args(p, target);
 	struct error other;
 	char topic[80];
 	int r;
 
 	*job = (struct bench_job){ .args = a, .common = a->common, .role = p->role,
-		.headers = p->headers, .nheaders = p->nheaders, .file = p->file != NULL };
-	if (t->broker || t->url) {
-		job->common.broker = job->common.env_broker = t->broker ? t->broker : "";
+		.headers = t->headers, .nheaders = t->nheaders, .file = p->file != NULL };
+	if (t->broker) {
+		job->common.broker = job->common.env_broker = t->broker;
 		job->common.address = job->common.env_address = NULL;
-		job->common.url = t->url;
+		job->common.url = NULL;
 	}
 	job->pubs = p->role == BENCH_SUB ? 0 : a->pubs ? (unsigned)a->pubs : 1;
 	job->subs = p->role == BENCH_PUB ? 0 : a->subs ? (unsigned)a->subs : 1;
@@ -567,10 +412,10 @@ plan_job(struct bench_plan *p, size_t target, size_t size, unsigned n, struct be
 		memcpy(job->body + STAMP_BYTES, p->file, p->nfile);
 	else
 		bench_fill(job->body + STAMP_BYTES, job->size - STAMP_BYTES);
-	own_given(p, job);
+	plan_given(p, job);
 	r = connect_urls(&job->common, err);
 	/* In any case the list is this job's own from here on. */
-	if ((own_xopts(p, job, r == 0 ? err : &other) < 0 && r == 0) || r < 0)
+	if ((plan_xopts(p, job, r == 0 ? err : &other) < 0 && r == 0) || r < 0)
 		return -1;
 	snprintf(topic, sizeof topic, "mbus.bench.%s", job->id);
 	job->topic = xstrdup(a->topic ? a->topic : job->common.topic ? job->common.topic : topic);

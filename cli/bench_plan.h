@@ -8,6 +8,9 @@
 /* A broker that is measured. */
 struct bench_target {
 	const char *broker, *url;	/* one of them; both NULL: what the common options say */
+	struct bench_args *own;		/* with the URL's parameters; NULL: the plan's */
+	struct header *headers;
+	size_t nheaders;
 };
 
 struct bench_plan {
@@ -17,8 +20,6 @@ struct bench_plan {
 	size_t ntargets;
 	uint64_t *sizes;
 	size_t nsizes;
-	struct header *headers;
-	size_t nheaders;
 	char *file;			/* of --payload */
 	size_t nfile;
 	/* What was read of words. */
@@ -56,6 +57,16 @@ int plan_job(struct bench_plan *, size_t target, size_t size, unsigned n, struct
 void job_release(struct bench_job *);
 /* What the result says of the job, before it runs. */
 void job_describe(const struct bench_job *, struct bench_result *);
+
+/* bench_target.c, for bench_plan.c: reads --brokers and --on. */
+int plan_targets(struct bench_plan *, struct error *);
+void plan_targets_release(struct bench_plan *);
+/* What was said of this one. */
+struct bench_args *plan_args(const struct bench_plan *, size_t target);
+/* Of the -X options, and of the options given, the job gets those that are for its broker,
+ * in lists of its own. */
+int plan_xopts(struct bench_plan *, struct bench_job *, struct error *);
+void plan_given(struct bench_plan *, struct bench_job *);
 
 /* "500us", "5ms", "2" (seconds). */
 bool plan_duration_ns(const char *text, uint64_t *ns);

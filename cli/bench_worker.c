@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,8 +26,10 @@ void
 worker_ready(struct bench_worker *w)
 {
 	const char *address = broker_address(w->broker);
+	const char *scheme = address ? strstr(address, "://") : NULL;
 
-	snprintf(w->slot->address, sizeof w->slot->address, "%s", address ? address : "");
+	snprintf(w->slot->address, sizeof w->slot->address, "%s", scheme ? scheme + 3 :
+		address ? address : "");
 	w->slot->state = WORKER_READY;
 	tell(w);
 }

@@ -7,6 +7,8 @@
 #include "cli/bench_auto.h"
 #include "cli/bench_run.h"
 #include "cli/interrupt.h"
+#include "cli/pub_options.h"
+#include "cli/sub_options.h"
 #include "core/units.h"
 
 #include <errno.h>
@@ -467,9 +469,10 @@ static const struct opt bench_opts[] = {
 			"after the other" },
 	{ "payload", 0, OPT_STR(A, payload), .arg = "FILE", .complete = "file",
 		.help = "bodies are what is in FILE, behind the 24 bytes that each event has" },
-	{ "header", 'H', OPT_LIST(A, headers), .arg = "N:V", .help = "add a header to each event" },
+	{ "header", 'H', OPT_LIST(A, headers), .arg = "N:V", .help = "add a header to each event",
+		.needs = BROKER_HEADER },
 	{ "key", 'k', OPT_STR(A, key), .arg = "KEY", .flags = OPT_ONCE,
-		.help = "the key of each event" },
+		.help = "the key of each event", .needs = BROKER_KEY },
 	{ "pubs", 'x', OPT_NUM(A, pubs), .arg = "N", .min = 1, .max = BENCH_WORKERS_MAX,
 		.aliases = "clients", .help = "publishers, a process each (1)" },
 	{ "subs", 'y', OPT_NUM(A, subs), .arg = "N", .min = 1, .max = BENCH_WORKERS_MAX,
@@ -477,7 +480,7 @@ static const struct opt bench_opts[] = {
 	{ "groups", 'g', OPT_NUM(A, queues), .arg = "N", .min = 1, .max = BENCH_WORKERS_MAX,
 		.aliases = "G group queue",
 		.help = "the subscribers are members of N groups (queues), each of which gets every "
-			"event once" },
+			"event once", .needs = BROKER_GROUP },
 	{ "topics", 0, OPT_NUM(A, topics), .arg = "N", .min = 1, .max = BENCH_TOPICS_MAX,
 		.help = "spread the events over N topics" },
 	{ "topic", 't', OPT_STR(A, topic), .arg = "TOPIC", .flags = OPT_ONCE,
@@ -493,17 +496,19 @@ static const struct opt bench_opts[] = {
 	{ "warmup", 0, OPT_STR(A, warmup), .arg = "N|DUR|PCT",
 		.help = "publish so much more before it, and do not measure that (10%)" },
 	{ "qos", 0, OPT_INT(A, qos), .arg = "0|1|2", .max = 2, .group = "As the broker has it",
-		.help = "quality of service (mqtt: 1 when not told)" },
+		.help = "quality of service (mqtt: 1 when not told)", .needs = BROKER_QOS },
 	{ "ack", 0, OPT_CHOICE(A, ack), .arg = "WHO", .choices = "broker|none|all",
 		.def = "broker", .help = "an event is confirmed when the broker has it, when it was "
-			"sent (none), when the broker's replicas have it (all)" },
+			"sent (none), when the broker's replicas have it (all)",
+		.choice_needs = publish_ack_needs },
 	{ "sub-ack", 0, OPT_CHOICE(A, sub_ack), .arg = "WHEN", .choices = "auto|after-write|none",
-		.def = "auto", .help = "subscribers acknowledge what they have counted, or not" },
+		.def = "auto", .help = "subscribers acknowledge what they have counted, or not",
+		.choice_needs = subscribe_ack_needs },
 	{ "compress", 'z', OPT_STR(A, compress), .arg = "CODEC", .flags = OPT_ONCE,
-		.help = "compress events, as kafka can" },
+		.help = "compress events, as kafka can", .needs = BROKER_COMPRESS },
 	{ "create", 0, OPT_NUM(A, create), .arg = "N", .min = 1, .max = 100000,
 		.help = "make topics that are not there, with N partitions (1 where the topic is the "
-			"run's own)" },
+			"run's own)", .needs = BROKER_CREATE },
 	{ "drain", 0, OPT_DUR(A, drain_ms), .arg = "DUR", .def = "5s", .min = 1, .max = 86400000,
 		.group = "When to give up",
 		.help = "how long nothing may come before what is under way counts as lost" },

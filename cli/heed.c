@@ -20,7 +20,7 @@ static const struct {
 /* What is wrong with a broker that has not this capability. */
 static const struct {
 	enum broker_caps cap;
-	const char *why;
+	const char *why, *omit;		/* what --omit, where there is one, leaves out */
 } lacks[] = {
 	{ BROKER_REGISTRY, "uses no registry" },
 	{ BROKER_TLS, "has no TLS" },
@@ -28,8 +28,8 @@ static const struct {
 	{ BROKER_RECONNECT, "has no connection that could be made again" },
 	{ BROKER_RAW, "has no --wire raw: everybody on it speaks go-micro's" },
 	{ BROKER_HEADER, "carries no headers" },
-	{ BROKER_KEY, "has no keys (--omit key leaves it out)" },
-	{ BROKER_NULL_BODY, "cannot tell a null body from an empty one (-n; --omit null)" },
+	{ BROKER_KEY, "has no keys", "key" },
+	{ BROKER_NULL_BODY, "cannot tell a null body from an empty one", "null" },
 	{ BROKER_QOS, "has no QoS" },
 	{ BROKER_RETAIN, "retains no events" },
 	{ BROKER_PARTITION, "has no partitions" },
@@ -113,18 +113,22 @@ heed_wanted(const struct opt_was *w)
 }
 
 static int
-refuse(const struct opt_was *w, unsigned want, const struct broker_ops *ops,
-	const struct broker *b, struct error *err)
+refuse(const struct common_args *c, const struct opt_was *w, unsigned want,
+	const struct broker_ops *ops, const struct broker *b, struct error *err)
 {
+	const struct opt_set set = { c->command ? c->command->opts : NULL, NULL, "", NULL };
 	const char *why = b && b->ops->lacks ? b->ops->lacks(b, want & ops->caps) : NULL;
+	bool omit;
 	size_t k = 0;
 
 	while (!(lacks[k].cap & want))
 		k++;
 	if (why)
 		return error_set(err, ERR_NOTFOUND, "%s: %s", opt_was_named(w), why);
-	return error_set(err, ERR_NOTFOUND, "%s: the %s broker %s%s", opt_was_named(w), ops->name,
-		lacks[k].why, want & ops->caps ? ", as it is used here" : "");
+	omit = lacks[k].omit && opt_find(&set, "omit", 4);
+	return error_set(err, ERR_NOTFOUND, "%s: the %s broker %s%s%s%s%s", opt_was_named(w),
+		ops->name, lacks[k].why, want & ops->caps ? ", as it is used here" : "",
+		omit ? " (--omit " : "", omit ? lacks[k].omit : "", omit ? " leaves it out)" : "");
 }
 
 /* -X mqtt.version=5 says nothing to another broker. */
@@ -167,7 +171,7 @@ heed_broker(const struct common_args *c, const struct broker_ops *ops, const str
 		unsigned want = heed_wanted(w);
 
 		if (want && !(want & caps))
-			return refuse(w, want, ops, b, err);
+			return refuse(c, w, want, ops, b, err);
 		if ((caps & BROKER_REGISTRY) && strcmp(w->opt->name, "address") == 0 &&
 		    c->command && !(c->command->uses & USE_LISTEN))
 			return error_set(err, ERR_NOTFOUND, "%s: %s has no server to connect to: "

@@ -48,9 +48,13 @@ add_aliases(struct buf *out, const char *aliases)
 static void
 add_sentence(struct buf *out, const struct opt *o, bool brief)
 {
-	const char *help = o->help ? o->help : "", *end = brief ? strstr(help, "; ") : NULL;
+	const char *help = o->help ? o->help : "", *end = help;
+	int depth = 0;
 
-	buf_add(out, help, end ? (size_t)(end - help) : strlen(help));
+	/* Its first part: to a semicolon that is in no parentheses. */
+	for (; *end && !(brief && !depth && strncmp(end, "; ", 2) == 0); end++)
+		depth += (*end == '(') - (*end == ')');
+	buf_add(out, help, (size_t)(end - help));
 	if (o->def)
 		buf_addf(out, " (default %s)", o->def);
 	if (brief)

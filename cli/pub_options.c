@@ -3,7 +3,7 @@
 #include "cli/pub_options.h"
 
 /* Indexed by enum publish_ack, as the choices of --ack are. */
-static const unsigned ack_needs[] = {
+const unsigned publish_ack_needs[] = {
 	[PUBLISH_ACK_NONE] = BROKER_ACK_CHOICE, [PUBLISH_ACK_ALL] = BROKER_ACK_CHOICE
 };
 
@@ -89,7 +89,7 @@ const struct opt pub_opts[] = {
 	{ "ack", 0, OPT_CHOICE(A, ack), .arg = "WHO", .choices = "broker|none|all",
 		.def = "broker", .help = "an event is confirmed when the broker has it, when it "
 			"was sent (none), when the broker's replicas have it (all)",
-		.choice_needs = ack_needs, .flags = OPT_MORE },
+		.choice_needs = publish_ack_needs, .flags = OPT_MORE },
 	{ "wait", 0, OPT_NUM(A, wait), .arg = "N", .max = 1000000, .group = "Delivery",
 		.help = "wait for N subscribers of the topic first, up to -W (then status 124, "
 			"and nothing is sent)",

@@ -24,6 +24,8 @@ enum pub_omit {
 	OMIT_KEY = 1, OMIT_NULL = 2, OMIT_REPEAT = 4, OMIT_BINARY = 8, OMIT_HEADER = 16
 };
 
+/* What each choice of --ack asks of a broker. */
+extern const unsigned publish_ack_needs[];
 extern const struct opt pub_opts[];	/* ends with name NULL */
 
 #endif

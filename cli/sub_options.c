@@ -53,7 +53,7 @@ sub_options_topics(struct sub_args *a, int noperands, char **operands, struct er
 }
 
 /* Indexed by enum subscribe_ack, as the choices of --ack are. */
-static const unsigned ack_needs[] = {
+const unsigned subscribe_ack_needs[] = {
 	[SUBSCRIBE_ACK_AFTER_WRITE] = BROKER_ACK, [SUBSCRIBE_ACK_NONE] = BROKER_ACK_CHOICE
 };
 
@@ -83,7 +83,7 @@ const struct opt sub_opts[] = {
 	{ "ack", 0, OPT_CHOICE(A, ack), .arg = "WHEN", .choices = "auto|after-write|none",
 		.def = "auto", .help = "acknowledge an event when it is written (auto: where the "
 			"broker can be told), or not",
-		.choice_needs = ack_needs, .flags = OPT_MORE },
+		.choice_needs = subscribe_ack_needs, .flags = OPT_MORE },
 	{ "exclude", 0, OPT_LIST(A, filter.exclude), .arg = "GLOB", .group = "Which events",
 		.help = "not those whose topic matches GLOB (*, ?, [...]); may be repeated",
 		.flags = OPT_MORE },

@@ -21,6 +21,8 @@ struct sub_args {
 	bool end, check, no_retained, regex;
 };
 
+/* What each choice of --ack asks of a broker. */
+extern const unsigned subscribe_ack_needs[];
 extern const struct opt sub_opts[];	/* ends with name NULL */
 
 /* Gathers the topics: of -t, of the operands, else of the URL. -1: err (ERR_USAGE). */

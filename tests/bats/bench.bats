@@ -316,8 +316,8 @@ none_of() { ! pgrep -f "mbus $1" > /dev/null; }
 	done
 	mischief
 	ends 5 "no groups" "${M[@]}" -g 1
-	ends 5 "cannot carry this: key" "${M[@]}" -k x
-	ends 5 "cannot carry this: qos" pub "${M[@]}" --qos 1
+	ends 5 "-k: channels of Redis have no keys" "${M[@]}" -k x
+	ends 5 "--qos: the redis broker has no QoS" pub "${M[@]}" --qos 1
 	ends 5 "" "${M[@]}" --qos 1
 	ends 2 "publishers are -x N" -c 50
 	ends 2 "--inflight N" -P 16

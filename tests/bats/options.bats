@@ -32,6 +32,27 @@ refuses() {
 
 # ---- --url ----
 
+@test "bench --on: what a URL's parameters say is for its run alone" {
+	local how=(bench rtt -n 1 --warmup 0 --stall 100ms --drain 100ms)
+
+	run -1 --separate-stderr fake_able "${how[@]}" --wire micro \
+		--on 'null://h:1/t?qos=1&null.told=one&header=a:b' \
+		--on 'null://h:1?told=two&key=k&qos=2' --on 'null://h:1?told=three&wire=raw'
+	is "$(grep -c '^null ' <<< "$output")" 3
+	has "$(grep '^sub' one)" ' t.answers.0 ' ' qos=1 '
+	has "$(grep '^sub' two)" ' qos=2 '
+	has "$(grep '^sub' three)" ' qos=-1 '
+	# The command line comes first.
+	has "$(cat one two three)" ' wire=1 '
+	if grep 'wire=2' one two three; then return 1; fi
+	refuses 2 "the URL's parameter qos: '7' is not" -- fake_able "${how[@]}" --on 'null://h?qos=7'
+	refuses 2 "did you mean wire?" -- fake_able "${how[@]}" --on null://h --on 'null://h?wird=raw'
+	refuses 2 "the URL's parameter out: this option is for the command line" -- \
+		fake_able "${how[@]}" --on 'null://h?out=f'
+	refuses 5 "--qos: the memory broker has no QoS" -- \
+		"$MBUS" "${how[@]}" --on 'memory://x?qos=1'
+}
+
 @test "--url: broker, address and topic" {
 	export MICRO_BROKER=http MICRO_BROKER_ADDRESS=elsewhere
 	fake_url() { env "MBUS_MODULES=$BATS_FILE_TMPDIR/able" "$MBUS" "$@"; }
