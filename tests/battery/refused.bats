@@ -98,6 +98,25 @@ setup_file() { certificates; }
 }
 
 # bats test_tags=server,password
+@test "bench: nobody is there, or a wrong password: 3 and 4, before anything is measured" {
+	local bench=(timeout 60 mbus bench "${OPTIONS[@]}" -t "$(topic)" -n 100 --connect-timeout 2s)
+
+	begin=$(now_ms)
+	run --separate-stderr "${bench[@]}"
+	status_is 3
+	took 15000
+	one_line
+	server users
+	umask 077
+	echo wrong-one > pw
+	run --separate-stderr "${bench[@]}" --username mbus --password-file pw
+	status_is 4
+	one_line
+	is "$output" ""
+	run ! grep -F wrong-one <<< "$stderr"
+}
+
+# bats test_tags=server,password
 @test "the right password: by file, by environment, by URL, and nobody sees it" {
 	t=$(topic)
 	server users
