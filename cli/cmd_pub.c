@@ -480,7 +480,7 @@ pub_finish(struct pub *p)
 static void
 pub_tell_wire(const struct pub *p)
 {
-	if (p->opts.wire == WIRE_AUTO && (p->broker->caps & BROKER_RAW))
+	if (p->opts.wire == WIRE_AUTO && (p->broker->caps & BROKER_RAW) && !p->broker->ops->bare)
 		log_verbose("events go out in go-micro's form, as no --wire was given (--wire raw: "
 			"bare bodies)");
 }

@@ -532,7 +532,7 @@ connect_registry(struct common_args *c, const struct registry_ops *ops,
 	return 0;
 }
 
-/* MBUS_WIRE=raw is for the brokers that have it, in the direction of the command. */
+/* MBUS_WIRE is for the brokers that have that form, in the direction of the command. */
 static enum wire
 find_wire(const struct common_args *c)
 {
@@ -540,6 +540,8 @@ find_wire(const struct common_args *c)
 	unsigned raw = BROKER_RAW | BROKER_HEEDLESS |
 		(!use || (use & BROKER_FOR_PUB) ? 0 : BROKER_SHOWS_RAW);
 
+	if (c->ops->bare && c->wire == WIRE_MICRO)
+		return WIRE_AUTO;
 	return c->wire == WIRE_RAW && !heed_given(c, "wire") && !(c->ops->caps & raw) ?
 		WIRE_AUTO : (enum wire)c->wire;
 }

@@ -170,6 +170,9 @@ heed_broker(const struct common_args *c, const struct broker_ops *ops, const str
 		const struct opt_was *w = &c->given.v[i];
 		unsigned want = heed_wanted(w);
 
+		if (ops->bare && strcmp(w->opt->name, "wire") == 0 && strcmp(w->value, "micro") == 0)
+			return error_set(err, ERR_NOTFOUND, "%s micro: the %s broker has no envelope: "
+				"events are whole without one", opt_was_named(w), ops->name);
 		if (want && !(want & caps))
 			return refuse(c, w, want, ops, b, err);
 		if ((caps & BROKER_REGISTRY) && strcmp(w->opt->name, "address") == 0 &&

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/nearest.h"
 #include "core/secret.h"
 #include "core/units.h"
 
@@ -195,16 +196,27 @@ number(const struct opt *o, const char *where, const char *value, uint64_t *n, s
 static int
 no_choice(const struct opt *o, const char *where, const char *word, struct error *err)
 {
-	char list[200];
+	char list[200], one[40], near[40] = "";
+	unsigned best = 3, d;
+	struct bytes c;
 	size_t at = 0;
 
+	for (size_t i = 0; c = opt_choice(o->choices, i), c.p; i++) {
+		snprintf(one, sizeof one, "%.*s", (int)c.n, c.p);
+		d = edit_distance(one, word);
+		if (d < best && d < strlen(word)) {
+			best = d;
+			memcpy(near, one, sizeof near);
+		}
+	}
 	for (const char *p = o->choices; *p && at + 3 < sizeof list; p++) {
 		list[at++] = *p == '|' ? ',' : *p;
 		if (*p == '|')
 			list[at++] = ' ';
 	}
 	list[at] = '\0';
-	return error_set(err, ERR_USAGE, "%s: '%s' is none of %s", where, opt_shown(word), list);
+	return error_set(err, ERR_USAGE, "%s: '%s' is none of %s%s%s%s", where, opt_shown(word), list,
+		*near ? "; did you mean " : "", near, *near ? "?" : "");
 }
 
 static int

@@ -321,6 +321,8 @@ struct broker_ops {
 	const char *name;		/* go-micro's String() */
 	const char *default_address;	/* shown by --list; NULL: none */
 	unsigned caps;			/* enum broker_caps */
+	bool bare;			/* its events have one form, without an envelope:
+					 * WIRE_MICRO is nothing to it */
 	size_t window;			/* opts.window_events when the user does not say; 0:
 					 * BROKER_WINDOW */
 	size_t size;			/* of the instance, which begins with struct broker */

@@ -508,6 +508,7 @@ const struct broker_ops memory_broker_ops = {
 		BROKER_NULL_BODY | BROKER_NULL_HEADER | BROKER_REPEAT_HEADER |
 		BROKER_BINARY_HEADER | BROKER_BINARY_TOPIC | BROKER_NO_NETWORK | BROKER_PROPS |
 		BROKER_TIME | BROKER_RAW,
+	.bare = true,
 	.window = 4096,
 	.size = sizeof(struct memory_broker),
 	.options = memory_options,

@@ -302,6 +302,15 @@ recorder() {
 	refuses 5 "--wire raw" -- fake pub t b --wire raw
 	refuses 5 "--wire raw" -- "$MBUS" pub t b --wire raw
 	refuses 2 "none of auto, micro, raw" -- fake pub t b --wire bare
+	refuses 2 "'rwa' is none of auto, micro, raw; did you mean raw?" -- fake pub t b --wire rwa
+	refuses 2 "did you mean always?" -- fake pub t b --color alwys
+	# A bus in shared memory has no envelope.
+	refuses 5 "--wire micro: the memory broker has no envelope" -- "$MBUS" pub -B memory t b --wire micro
+	refuses 5 "--wire micro: the memory broker has no envelope" -- "$MBUS" sub -B memory t --wire micro
+	run --separate-stderr env MBUS_WIRE=micro "$MBUS" pub -v -B memory t b
+	status_is 0
+	has "$stderr" "1 confirmed"
+	if grep -F "go-micro's form" <<< "$stderr"; then return 1; fi
 }
 
 @test "pub: what is said about each event" {
