@@ -137,7 +137,7 @@ read_line(const struct command *cmd, struct common_args *c, int nwords, char **w
 	c->command = cmd;
 	return opt_defaults(cmd->opts, c, &err) == 0 &&
 		opt_parse(&set, c, nwords - used - 1, words + used + 1, false, NULL, &err) >= 0 &&
-		settings_apply(c, &set, cmd, &err) == 0 &&
+		settings_apply(c, &set, cmd, 0, NULL, &err) == 0 &&
 		url_params_apply(c, &set, cmd, &err) == 0 && common_resolve(c, &err) == 0 &&
 		!(c->password_file && strcmp(c->password_file, "-") == 0);
 }

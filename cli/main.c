@@ -239,7 +239,7 @@ run_command(const struct command *cmd, struct common_args *common, struct error 
 		;
 	else if (env->kind)
 		status = failed(env);
-	else if (settings_apply(args, &set, cmd, &err) < 0 ||
+	else if (settings_apply(args, &set, cmd, noperands, argv, &err) < 0 ||
 	    url_params_apply(args, &set, cmd, &err) < 0)
 		status = failed(&err);
 	else
@@ -299,7 +299,7 @@ run_top(struct top_args *args, const struct error *env)
 		return print_list(args->json);
 	if (env->kind)
 		return failed(env);
-	if (settings_apply(args, &set, NULL, &err) < 0 ||
+	if (settings_apply(args, &set, NULL, 0, NULL, &err) < 0 ||
 	    url_params_apply(args, &set, NULL, &err) < 0 ||
 	    common_resolve(&args->common, &err) < 0)
 		return failed(&err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the config file says, as far as it holds here: see settings.h. */
-#include "cli/settings.h"
+#include "cli/settings_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,37 +12,10 @@
 #include "core/secret.h"
 
 /* Who comes before whom. */
-enum layer {
-	LAYER_NONE,
-	LAYER_DEFAULT,		/* [default] */
-	LAYER_CHOSEN_ENV,	/* the section that MBUS_PROFILE names */
-	LAYER_ENV,
-	LAYER_CHOSEN,		/* the one of --profile */
-	LAYER_LINE		/* the command line */
-};
-
-struct entry {
-	const struct profile_line *line;
-	const struct opt *opt;
-	enum layer layer;
-	bool out;		/* it does not hold here */
-};
-
-struct applying {
-	void *args;
-	struct common_args *c;
-	struct settings *s;
-	const struct opt_set *set;
-	const struct command *cmd;
-	struct error *err;
-	struct entry *v;
-	size_t n;
-};
-
 /* ---- which of its lines are meant ---- */
 
-static int
-line_error(struct applying *a, const struct profile_line *l, const char *what)
+int
+settings_line_error(struct applying *a, const struct profile_line *l, const char *what)
 {
 	return error_set(a->err, ERR_USAGE, "%s:%u: %s", a->s->file, l->line, what);
 }
@@ -105,7 +78,7 @@ no_option(struct applying *a, const struct profile_line *l)
 			l->name, near + (len == 1 ? 1 : 2));
 	else
 		snprintf(what, sizeof what, "no option is called '%.60s'", l->name);
-	return line_error(a, l, what);
+	return settings_line_error(a, l, what);
 }
 
 static bool
@@ -126,19 +99,6 @@ is_of_a_line(const struct opt *o)
 {
 	return (o->flags & OPT_STOP) || strcmp(o->name, "config") == 0 ||
 		strcmp(o->name, "profile") == 0;
-}
-
-static bool
-is_called(const struct opt *o, const char *name)
-{
-	return strcmp(o->name, name) == 0;
-}
-
-static bool
-is_where(const struct opt *o)
-{
-	return is_called(o, "broker") || is_called(o, "address") || is_called(o, "url") ||
-		is_called(o, "username") || is_called(o, "password-file");
 }
 
 /* The same member, by any of its rows. */
@@ -165,12 +125,12 @@ collect_one(struct applying *a, const struct profile_line *l, enum layer layer)
 		return no_option(a, l);
 	if (o && is_of_a_line(o)) {
 		snprintf(what, sizeof what, "%s is for the command line", o->name);
-		return line_error(a, l, what);
+		return settings_line_error(a, l, what);
 	}
 	if (other || (a->cmd && o->use && !(a->cmd->uses & o->use)))
 		return 0;
 	/* Whose password this is, is a broker's affair; a registry does not get it. */
-	if (a->cmd && is_where(o) && !(a->cmd->uses & USE_BROKER))
+	if (a->cmd && settings_is_where(o) && !(a->cmd->uses & USE_BROKER))
 		return 0;
 	for (size_t i = 0; i < a->n; i++) {
 		struct entry *e = &a->v[i];
@@ -180,7 +140,7 @@ collect_one(struct applying *a, const struct profile_line *l, enum layer layer)
 		if (e->layer == layer && e->opt == o && !is_list(o)) {
 			snprintf(what, sizeof what, "%s stands in line %u, too", o->name,
 				e->line->line);
-			return line_error(a, l, what);
+			return settings_line_error(a, l, what);
 		}
 		if (e->layer != layer || !is_list(o))
 			e->out = true;
@@ -233,103 +193,6 @@ drop_overruled(struct applying *a)
 	}
 }
 
-/* The broker that something says: by its name, or by the scheme of a URL. */
-struct who {
-	enum layer layer;
-	const char *broker;
-	bool url;
-};
-
-static const char *
-scheme_name(const char *url)
-{
-	const struct backend *row = broker_of_scheme(bytes_of(url, strcspn(url, ":")));
-
-	return row ? row->name : "";
-}
-
-static struct who
-who_of_layer(const struct applying *a, enum layer layer)
-{
-	struct who w = { LAYER_NONE, NULL, false };
-
-	for (size_t i = 0; i < a->n; i++) {
-		const struct entry *e = &a->v[i];
-		bool url = is_called(e->opt, "url");
-
-		if (e->layer == layer && (url || is_called(e->opt, "broker")))
-			w = (struct who){ layer,
-				url ? scheme_name(e->line->value) : e->line->value, url };
-	}
-	return w;
-}
-
-/* The highest layer that names one. */
-static struct who
-who_is_meant(const struct applying *a)
-{
-	const struct common_args *c = a->c;
-	const char *env = secret_env("MICRO_BROKER");
-	struct who w;
-
-	if (heed_given(c, "url"))
-		return (struct who){ LAYER_LINE, scheme_name(c->url), true };
-	if (heed_given(c, "broker"))
-		return (struct who){ LAYER_LINE, c->broker, false };
-	w = who_of_layer(a, LAYER_CHOSEN);
-	if (!w.layer && env && *env)
-		return (struct who){ LAYER_ENV, env, false };
-	if (!w.layer)
-		w = who_of_layer(a, LAYER_CHOSEN_ENV);
-	return w.layer ? w : who_of_layer(a, LAYER_DEFAULT);
-}
-
-static void
-drop_elsewhere(struct applying *a)
-{
-	struct who meant = who_is_meant(a);
-	const char *env = secret_env("MICRO_BROKER_ADDRESS");
-
-	for (size_t i = 0; i < a->n; i++) {
-		struct entry *e = &a->v[i];
-		struct who own;
-
-		if (!is_where(e->opt))
-			continue;
-		own = who_of_layer(a, e->layer);
-		if (own.layer && meant.layer > own.layer &&
-		    (meant.url || is_called(e->opt, "url") ||
-		    strcmp(own.broker, meant.broker) != 0))
-			e->out = true;
-		/* The address is the environment's, then. */
-		if (is_called(e->opt, "url") && e->layer < LAYER_ENV && env && *env)
-			e->out = true;
-	}
-}
-
-/* A layer that names both contradicts itself, as a command line does. */
-static int
-check_where(struct applying *a)
-{
-	const struct entry *url = NULL;
-	char what[120];
-
-	for (size_t i = 0; i < a->n; i++)
-		if (!a->v[i].out && is_called(a->v[i].opt, "url"))
-			url = &a->v[i];
-	for (size_t i = 0; url && i < a->n; i++) {
-		const struct entry *e = &a->v[i];
-
-		if (e->out || e->layer != url->layer || (!is_called(e->opt, "broker") &&
-		    !is_called(e->opt, "address")))
-			continue;
-		snprintf(what, sizeof what, "url says which %s, and so does line %u: one of them",
-			e->opt->name, e->line->line);
-		return line_error(a, url->line, what);
-	}
-	return 0;
-}
-
 /* ---- putting it there ---- */
 
 static int
@@ -343,7 +206,7 @@ put_switch(struct applying *a, const struct entry *e, const char *where)
 		i++;
 	if (i == 6) {
 		snprintf(what, sizeof what, "%s: yes or no", e->opt->name);
-		return line_error(a, e->line, what);
+		return settings_line_error(a, e->line, what);
 	}
 	if (i < 3)
 		return opt_store(e->opt, a->args, where, NULL, a->err);
@@ -374,7 +237,7 @@ check_backend(struct applying *a, const struct entry *e)
 		return 0;
 	if (broker ? broker_find(name, a->err) != NULL : registry_find(name, a->err) != NULL)
 		return 0;
-	return line_error(a, e->line, strdupa(a->err->text));
+	return settings_line_error(a, e->line, strdupa(a->err->text));
 }
 
 static int
@@ -391,7 +254,7 @@ put(struct applying *a, struct entry *e)
 	if (!opt_takes_value(o))
 		return put_switch(a, e, where);
 	if (!*e->line->value && !(o->flags & (OPT_EMPTY | OPT_URL)))
-		return line_error(a, e->line, "it is empty");
+		return settings_line_error(a, e->line, "it is empty");
 	return check_backend(a, e) < 0 ? -1 :
 		opt_store(o, a->args, where, e->line->value, a->err);
 }
@@ -402,7 +265,7 @@ put_where(struct applying *a)
 	struct common_args *c = a->c;
 
 	for (size_t i = 0; i < a->n; i++)
-		if (is_where(a->v[i].opt) && put(a, &a->v[i]) < 0)
+		if (settings_is_where(a->v[i].opt) && put(a, &a->v[i]) < 0)
 			return -1;
 	/* What the command line changed is told by these. */
 	if (!heed_given(c, "broker"))
@@ -444,11 +307,11 @@ check_broker_x(struct applying *a, const struct entry *e, const char *name,
 
 	if (!o && ops->check_option) {
 		if (ops->check_option(name, e->line->value, &use, a->err) < 0)
-			return line_error(a, e->line, strdupa(a->err->text));
+			return settings_line_error(a, e->line, strdupa(a->err->text));
 	} else if (!o) {
 		snprintf(what, sizeof what, "-X: the %s broker has no option %.60s", ops->name,
 			name);
-		return line_error(a, e->line, what);
+		return settings_line_error(a, e->line, what);
 	}
 	*holds = !use || !mine || (use & mine);
 	return 0;
@@ -493,7 +356,7 @@ put_x(struct applying *a, const struct entry *e, const struct broker_ops *ops)
 
 	if (!names_backend(name, n)) {
 		snprintf(what, sizeof what, "no broker or registry is called %.60s", name);
-		return line_error(a, e->line, what);
+		return settings_line_error(a, e->line, what);
 	}
 	if (ops && is_prefix(name, n, ops->name)) {
 		if (check_broker_x(a, e, name + n + 1, ops, &holds) < 0)
@@ -507,7 +370,7 @@ put_x(struct applying *a, const struct entry *e, const struct broker_ops *ops)
 		if (!row) {
 			snprintf(what, sizeof what, "the %s registry has no option %.60s",
 				registry->name, name + n + 1);
-			return line_error(a, e->line, what);
+			return settings_line_error(a, e->line, what);
 		}
 		mine = a->cmd ? a->cmd->broker_use : 0;
 		holds = !row->use || !mine || (row->use & mine);
@@ -526,7 +389,7 @@ broker_meant(const struct applying *a)
 
 	if (a->cmd && !(a->cmd->uses & USE_BROKER))
 		return NULL;
-	return broker_find(c->url ? scheme_name(c->url) : c->broker, &err);
+	return broker_find(c->url ? settings_broker_of(c->url) : c->broker, &err);
 }
 
 static int
@@ -566,16 +429,18 @@ apply(struct applying *a)
 	    collect(a, c->profile, chosen) < 0))
 		return -1;
 	drop_overruled(a);
-	drop_elsewhere(a);
+	settings_drop_elsewhere(a);
+	settings_drop_unfit(a);
 	a->s->v = xcalloc(a->n + 1, sizeof *a->s->v);
-	return check_where(a) < 0 || put_where(a) < 0 || put_rest(a) < 0 ? -1 : 0;
+	return settings_check_where(a) < 0 || put_where(a) < 0 || put_rest(a) < 0 ? -1 : 0;
 }
 
 int
 settings_apply(void *args, const struct opt_set *set, const struct command *cmd,
-	struct error *err)
+	int noperands, char **operands, struct error *err)
 {
-	struct applying a = { .args = args, .c = args, .set = set, .cmd = cmd, .err = err };
+	struct applying a = { .args = args, .c = args, .set = set, .cmd = cmd, .err = err,
+		.operands = operands, .noperands = noperands };
 	int r;
 
 	if (settings_read(a.c, err) < 0)

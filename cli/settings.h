@@ -38,9 +38,10 @@ struct settings {
 };
 
 /* After the command line was read: puts what the file says into args, whose first
- * member is common_args and whose rows are those of set. cmd NULL: of mbus itself. */
+ * member is common_args and whose rows are those of set. cmd NULL: of mbus itself. The
+ * operands are looked at, for what a default goes with (cli/settings_fit.c). */
 int settings_apply(void *args, const struct opt_set *set, const struct command *cmd,
-	struct error *);
+	int noperands, char **operands, struct error *);
 /* Reads the file, and no more; for what completes the names of profiles. */
 int settings_read(struct common_args *, struct error *);
 void settings_release(struct common_args *);

@@ -342,3 +342,15 @@ refused() {
 	run "$MBUS" --list -B redis
 	status_is 2
 }
+
+# Every option of every command beside lines that have no use for it: tests/tools/every_option.
+@test "a default gives way to what the line says instead" {
+	config 'json = yes' 'topic = elsewhere' 'jobs = 3' 'count = 2'
+	run -0 --separate-stderr "$MBUS" pub -v -B memory t hello
+	has "$stderr" "1 confirmed"
+	run -124 --separate-stderr "$MBUS" sub -B memory -W 100ms --body t
+	run -0 "$MBUS" registry --registry file --registry-address "$PWD" list
+	config 'body = yes' 'json = yes'
+	run -2 --separate-stderr "$MBUS" sub -B memory -W 100ms t
+	has "$stderr" "only one of -J"
+}
