@@ -18,7 +18,7 @@ MARKDOWN =
 BASE = main
 ANCHORS = aeron iceoryx
 bench_tools = bench_wait bench_lines bench_latency curl_easy curl_multi mhd_server \
-	redis_pub redis_sub mqtt_pub mqtt_sub kafka_pub kafka_sub memory_ring zmq_pair
+	redis_pub redis_sub mqtt_pub mqtt_sub kafka_pub kafka_sub memory_ring zmq_pair stdio_lines
 bench_micro = $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/micro_*.c))
 
 .PHONY: bench bench-deps bench-programs bench-quick bench-plot
