@@ -149,3 +149,46 @@ known() {
 			sed -nE 's/^ +(-[^-], )?(--[^ ]+).*\(default ([^)]*)\).*/\2 \3/p')
 	done
 }
+
+# There is no server here, and nothing for the files that they name: what is held is that
+# each of them is a command line that mbus takes.
+@test "the examples of the pages and of --help are what mbus takes" {
+	local command n
+
+	mkdir scripts bin work
+	for command in "${COMMANDS[@]}"; do "$MBUS" "$command" --help > "$command.help"; done
+	n=$("$ROOT/tests/tools/man_examples" scripts "$ROOT"/man/*.[17] ./*.help)
+	[ "$n" -gt 100 ] || fail "only $n examples were found"
+	# Who asks for what there is not, is told with 2.
+	cat > bin/mbus <<- END
+		#!/bin/sh
+		echo "\$0 \$*" >> "\$RAN"
+		"$MBUS" "\$@" 2> "\$RAN.err.\$\$"
+		status=\$?
+		grep -q 'no interface is named' "\$RAN.err.\$\$" && status=0
+		[ \$status != 2 ] || { echo "mbus \$*"; cat "\$RAN.err.\$\$"; } >> "\$RAN.bad"
+		exit \$status
+	END
+	cat > bin/curl <<- 'END'
+		#!/bin/sh
+	END
+	chmod +x bin/*
+	mkdir old new
+	ln -s "$MBUS" old/mbus
+	ln -s "$MBUS" new/mbus
+	for file in order a b; do echo '{}' > work/$file.json; done
+	for file in orders.jsonl lines jobs.txt access.log app.log log; do echo '{"topic":"t","body":"1"}' > work/$file; done
+	ln -s "$PWD/old" "$PWD/new" work/
+	export ROOT MBUS PATH=$PWD/bin:$PATH HOME=$PWD XDG_CONFIG_HOME=$PWD/none
+	# shellcheck disable=SC2016
+	printf '%s\0' scripts/* | xargs -0 -P 4 -I{} sh -c '
+		RAN=$PWD/ran.$(basename {}); export RAN
+		cp -R work "$RAN.work" && cd "$RAN.work"
+		# What goes on behind it ends with it.
+		setsid timeout --foreground -k 1 1 bash -c "$(cat ../{})" < /dev/null > /dev/null 2> "$RAN.out" 3>&- &
+		wait $!
+		kill -KILL -- -$! 2> /dev/null
+		if grep -q "invalid option\|syntax error" "$RAN.out"; then cat "$RAN.out" >> "$RAN.bad"; fi'
+	if [ "$(cat ran.*.bad 2> /dev/null)" ]; then fail "$(cat ran.*.bad)"; fi
+	[ "$(find . -maxdepth 1 -name 'ran.*' ! -name 'ran.*.*' | wc -l)" -gt 100 ]
+}
